@@ -1,0 +1,49 @@
+"""MedPrune: see what a medical neural network contributes, make it smaller, and keep what it computes.
+
+The public names, in the order of the job.
+"""
+
+from medprune.bundle import Bundle, export, load_bundle
+from medprune.candidate import Candidate
+from medprune.cohort import Cohort, Split, load_cohort
+from medprune.compaction import compact
+from medprune.errors import BadInput, MedPruneError
+from medprune.mask import Mask
+from medprune.model import RiskModel
+from medprune.model_file import load_model, save_model
+from medprune.network import MLP
+from medprune.path import Path, prune, prune_steps
+from medprune.performance import Performance, performance
+from medprune.scoring import Contributions, score
+from medprune.sweep import Tradeoff, sweep
+from medprune.training import Schedule, train, train_steps
+
+__all__ = [
+    "MLP",
+    "BadInput",
+    "Bundle",
+    "Candidate",
+    "Cohort",
+    "Contributions",
+    "Mask",
+    "MedPruneError",
+    "Path",
+    "Performance",
+    "RiskModel",
+    "Schedule",
+    "Split",
+    "Tradeoff",
+    "compact",
+    "export",
+    "load_bundle",
+    "load_cohort",
+    "load_model",
+    "performance",
+    "prune",
+    "prune_steps",
+    "save_model",
+    "score",
+    "sweep",
+    "train",
+    "train_steps",
+]

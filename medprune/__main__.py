@@ -1,0 +1,7 @@
+"""``python -m medprune``."""
+
+import sys
+
+from medprune.cli import main
+
+sys.exit(main())

@@ -1,0 +1,87 @@
+"""A candidate: one finished, smaller model on a path, with what it costs and what it can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medprune.cohort import Cohort, Split
+from medprune.mask import Mask
+from medprune.model import RiskModel
+from medprune.performance import Performance, performance
+from medprune.removal import mask_of, removed_share
+from medprune.scoring import check_granularity
+from medprune.size import Size, size_of
+from medprune.training import Prepared, prepare
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """``performance`` is on tuning; ``train_performance`` on train (their difference is the gap).
+
+    ``threshold`` is the cut within the scores of the candidate's own round: thresholds of different
+    rounds cannot be compared, candidates are matched by ``sparsity``, the share that was removed.
+    """
+
+    model: RiskModel
+    threshold: float
+    requested: float | None
+    sparsity: float
+    size: Size
+    performance: Performance
+    train_performance: Performance
+    tuning_risks: NDArray[np.float64]
+
+    @property
+    def mask(self) -> Mask:
+        return mask_of(self.model)
+
+    @property
+    def parameters(self) -> int:
+        return self.size.parameters
+
+    @property
+    def features(self) -> int:
+        return self.size.features
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What every strategy is given: the dense model, the patients, and at which granularity to prune."""
+
+    model: RiskModel
+    granularity: str
+    train: Prepared
+    tuning: Prepared
+    train_split: Split
+    tuning_split: Split
+    seed: int
+
+    @classmethod
+    def of(cls, model: RiskModel, cohort: Cohort, granularity: str, seed: int) -> Problem:
+        return cls(
+            model=model,
+            granularity=check_granularity(granularity),
+            train=prepare(model.preparation, cohort.train),
+            tuning=prepare(model.preparation, cohort.tuning),
+            train_split=cohort.train,
+            tuning_split=cohort.tuning,
+            seed=seed,
+        )
+
+    def candidate(self, model: RiskModel, *, threshold: float, requested: float | None) -> Candidate:
+        """Measure a finished model."""
+        risks = model.risks_of(self.tuning.columns)
+        on_train = model.risks_of(self.train.columns)
+        return Candidate(
+            model=model,
+            threshold=threshold,
+            requested=requested,
+            sparsity=removed_share(model, self.granularity),
+            size=size_of(model),
+            performance=performance(self.tuning.outcome, risks, model.act_at),
+            train_performance=performance(self.train.outcome, on_train, model.act_at),
+            tuning_risks=risks,
+        )

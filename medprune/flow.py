@@ -1,0 +1,179 @@
+"""The whole job without a screen: read this first.
+
+A cohort and a model go in; a criterion gives every weight a score; a strategy walks a path of ever
+smaller finished models; one candidate is chosen on tuning patients; test patients are opened once,
+for the dense model and the chosen one; a bundle goes out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path as FilePath
+from typing import Any
+
+from medprune.bundle import Bundle, export
+from medprune.candidate import Candidate
+from medprune.cohort import Cohort, Split
+from medprune.errors import BadInput
+from medprune.model import Origin, RiskModel
+from medprune.model_file import fingerprint
+from medprune.path import Path, PathStep, prune_steps
+from medprune.performance import Performance, performance
+from medprune.size import Size, size_of
+
+Watch = Callable[[Iterable[PathStep]], Iterable[PathStep]]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model on locked patients: how well, how big."""
+
+    performance: Performance
+    size: Size
+
+    def to_json(self) -> dict[str, float]:
+        scores, size = asdict(self.performance), asdict(self.size)
+        return {key: scores[key] for key in ("auroc", "accuracy", "f1", "brier")} | size
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How to choose on the path: a threshold, a sparsity, or a rule (the default)."""
+
+    threshold: float | None = None
+    sparsity: float | None = None
+    rule: str = "one-se"
+    margin: float = 0.02
+
+    def settings(self) -> dict[str, Any]:
+        """What the choice asks of the strategy."""
+        if self.threshold is not None and self.sparsity is not None:
+            raise BadInput("Choose by a threshold or by a sparsity, not by both.")
+        if self.threshold is not None:
+            return {"threshold": self.threshold}
+        if self.sparsity is not None:
+            if not 0 <= self.sparsity < 1:
+                raise BadInput(f"The sparsity must lie in [0, 1), got {self.sparsity:g}.")
+            return {"sparsities": sparsities_to(self.sparsity)}
+        return {}
+
+    def of(self, path: Path) -> Candidate:
+        if self.threshold is not None or self.sparsity is not None:
+            return path.candidates[-1]
+        return path.choose(self.rule, margin=self.margin)
+
+
+def sparsities_to(target: float) -> tuple[float, ...]:
+    """The usual stops below a target sparsity, then the target itself."""
+    from medprune.strategies.contribution import STOPS
+
+    return (*(stop for stop in STOPS if stop < target), target)
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What :func:`run` hands back."""
+
+    path: Path
+    chosen: Candidate
+    dense: Measured
+    pruned: Measured
+    bundle: Bundle
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The keys that scripts rely on."""
+        return {
+            "dense": self.dense.to_json(),
+            "pruned": self.pruned.to_json(),
+            "threshold": self.chosen.threshold,
+            "sparsity": {"requested": self.chosen.requested, "achieved": self.chosen.sparsity},
+            "strategy": self.path.strategy,
+            "granularity": self.path.granularity,
+            "path": [point(candidate) for candidate in self.path],
+            "models_trained": self.path.models_trained,
+            "seconds": self.seconds,
+            "bundle": str(self.bundle.folder),
+        }
+
+
+def point(candidate: Candidate) -> dict[str, float]:
+    """One point of the path, on tuning patients."""
+    return {
+        "sparsity": candidate.sparsity,
+        "parameters": candidate.parameters,
+        "features": candidate.features,
+        "auroc": candidate.performance.auroc,
+    }
+
+
+def run(
+    model: RiskModel,
+    cohort: Cohort,
+    folder: str | FilePath,
+    *,
+    strategy: str = "contribution",
+    granularity: str = "weight",
+    choice: Choice | None = None,
+    seed: int = 0,
+    watch: Watch = iter,
+    **settings: Any,
+) -> Job:
+    """Prune ``model``, choose a candidate, open test once, and write its bundle to ``folder``.
+
+    ``watch`` wraps the path's steps, for a progress bar. Raises BadInput; an older bundle in
+    ``folder`` stays as it was until the new one is complete.
+    """
+    started = time.perf_counter()
+    choice = Choice() if choice is None else choice
+    steps = prune_steps(
+        model, cohort, strategy, granularity=granularity, seed=seed, **(choice.settings() | settings)
+    )
+    *_, last = watch(steps)
+    path = last.path
+    assert path is not None
+    chosen = choice.of(path)
+    dense, pruned = measure(model, cohort.test), measure(chosen.model, cohort.test)
+    opened = with_test_opened(chosen.model, parent=model)
+    bundle = export(opened, None, folder, provenance=provenance(path, chosen, cohort, dense, pruned))
+    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started)
+
+
+def measure(model: RiskModel, split: Split) -> Measured:
+    """Performance and size of a model on a split's patients."""
+    risks = model.risks_of(model.prepared(split))
+    return Measured(performance(split.outcome, risks, model.act_at), size_of(model))
+
+
+def with_test_opened(model: RiskModel, parent: RiskModel | None = None) -> RiskModel:
+    """The model with one more opening of its test patients on record, and its parent named."""
+    seen = model.origin if parent is None else replace(model.origin, parent=fingerprint(parent))
+    origin: Origin = replace(seen, test_openings=seen.test_openings + 1)
+    return replace(model, origin=origin)
+
+
+def provenance(
+    path: Path, chosen: Candidate, cohort: Cohort, dense: Measured | None, pruned: Measured | None
+) -> dict[str, Any]:
+    """Where the model comes from: hashes, seed, every setting, the search burden. No patient's values."""
+    return {
+        "table_sha256": cohort.table_hash,
+        "patients": {split.name: len(split) for split in (cohort.train, cohort.tuning, cohort.test)},
+        "outcome": cohort.outcome,
+        "excluded_columns": [{"column": name, "reason": reason} for name, reason in cohort.kept_out],
+        "notes": list(cohort.notes),
+        "parent_model_sha256": fingerprint(path.dense.model),
+        "split_seed": cohort.seed,
+        "strategy": path.strategy,
+        "granularity": path.granularity,
+        "settings": asdict(path.settings),  # type: ignore[call-overload]
+        "threshold": chosen.threshold,
+        "sparsity": {"requested": chosen.requested, "achieved": chosen.sparsity},
+        "path_on_tuning": [point(candidate) for candidate in path],
+        "search_burden": {"models_trained": path.models_trained, "candidates": len(path)},
+        "test": None
+        if dense is None or pruned is None
+        else {"dense": dense.to_json(), "pruned": pruned.to_json()},
+    }

@@ -1,0 +1,178 @@
+"""A model as one safetensors file: the network's tensors, and everything else as JSON in its metadata.
+
+``FORMAT`` goes up when an older MedPrune could misread a newer file; a reader for every older number
+stays. A file that holds a mask is written compacted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from medprune.cohort import Cohort
+from medprune.compaction import compact
+from medprune.errors import BadInput, listed, nearest
+from medprune.intake.tensor_file import TensorFile, read_tensors
+from medprune.model import Origin, Recalibration, RiskModel, check_finite
+from medprune.network import Network, NetworkSpec, frozen
+from medprune.preparation import Preparation
+
+FORMAT = 1
+KEY = "medprune"
+
+
+def describe(model: RiskModel) -> dict[str, Any]:
+    """Everything about a model but its tensors, as JSON values."""
+    return {
+        "format": FORMAT,
+        "outcome": model.outcome,
+        "classes": list(model.classes),
+        "positive": model.positive,
+        "decision_threshold": model.act_at,
+        "inputs": [{"name": f.name, "kind": f.kind} for f in model.preparation.features],
+        "preparation": model.preparation.to_json(),
+        "network": model.network.spec.to_json(),
+        "recalibration": model.recalibration.to_json(),
+        "origin": model.origin.to_json(),
+        "versions": {name: version(name) for name in ("medprune", "torch", "onnx")},
+    }
+
+
+def model_bytes(model: RiskModel) -> bytes:
+    """The model, compacted, as a safetensors file."""
+    small = compact(model)
+    tensors = {name: value.contiguous() for name, value in small.network.state_dict().items()}
+    data: bytes = safetensors.torch.save(tensors, metadata={KEY: json.dumps(describe(small))})
+    return data
+
+
+def save_model(model: RiskModel, path: str | Path) -> Path:
+    """Write the model to ``path``, whole or not at all."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(model_bytes(model))
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise BadInput(
+            f"The model could not be written to {str(path)!r} ({error.strerror}); choose another place."
+        ) from error
+    return path
+
+
+def fingerprint(model: RiskModel) -> str:
+    """sha256 over the network's tensors: names the parent of a pruned model."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.network.state_dict().items()):
+        digest.update(name.encode() + value.cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def load_model(path: str | Path | bytes, cohort: Cohort | None = None, *, name: str = "") -> RiskModel:
+    """A model that MedPrune wrote, checked against the cohort it shall be used on.
+
+    Raises BadInput for a damaged or foreign file, NaN weights, and inputs or classes that do not
+    match the table. A plain state_dict goes through :func:`medprune.intake.adopt.adopt_model`.
+    """
+    file = read_tensors(path, name=name)
+    if KEY not in file.metadata:
+        raise BadInput(
+            f"{file.title} holds weights without their description (a plain state_dict); say its activation, "
+            "the order of its input columns and how they are scaled (--activation, --columns, --scaling)."
+        )
+    model = model_from(file)
+    if cohort is not None:
+        check_fits(model, cohort)
+    return model
+
+
+def model_from(file: TensorFile) -> RiskModel:
+    """Build the model that a file describes."""
+    try:
+        about = json.loads(file.metadata[KEY])
+        if int(about["format"]) > FORMAT:
+            raise BadInput(f"{file.title} was written by a newer MedPrune; update this one to read it.")
+        spec = NetworkSpec.from_json(about["network"])
+        network = network_from(spec, file.tensors, file.title)
+        model = RiskModel(
+            preparation=Preparation.from_json(about["preparation"]),
+            network=network,
+            outcome=str(about["outcome"]),
+            classes=tuple(str(label) for label in about["classes"]),
+            positive=about.get("positive"),
+            recalibration=Recalibration.from_json(about["recalibration"]),
+            act_at=float(about["decision_threshold"]),
+            origin=Origin.from_json(about["origin"]),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadInput(
+            f"{file.title} does not describe its model in a way MedPrune can read; save the model again."
+        ) from error
+    check_finite(network)
+    _check_widths(model, file.title)
+    return model
+
+
+def network_from(spec: NetworkSpec, tensors: Mapping[str, Tensor], title: str) -> Network:
+    """A network of this spec holding these tensors; every name and shape must match."""
+    network = Network(spec)
+    wanted = network.state_dict()
+    missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
+    if missing or extra:
+        raise BadInput(
+            f"{title} does not match its description (missing: {', '.join(missing) or 'none'}; "
+            f"unexpected: {', '.join(extra) or 'none'}); save the model again."
+        )
+    for name, value in tensors.items():
+        if value.shape != wanted[name].shape:
+            raise BadInput(
+                f"{title}: {name!r} has the shape {tuple(value.shape)}, its description says "
+                f"{tuple(wanted[name].shape)}; save the model again."
+            )
+    network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()})
+    return frozen(network)
+
+
+def _check_widths(model: RiskModel, title: str) -> None:
+    columns, inputs = len(model.preparation.columns), model.network.spec.inputs
+    if columns != inputs:
+        raise BadInput(
+            f"{title}: the network takes {inputs} inputs, its preparation makes {columns}; "
+            "save the model again."
+        )
+    if len(model.classes) != model.network.spec.outputs:
+        raise BadInput(
+            f"{title}: the network tells {model.network.spec.outputs} classes apart, "
+            f"{len(model.classes)} are named; save the model again."
+        )
+
+
+def check_fits(model: RiskModel, cohort: Cohort) -> None:
+    """BadInput when the cohort lacks columns the model needs, or its outcome has other classes."""
+    have = {feature.name: feature.kind for feature in cohort.features}
+    missing = [name for name in model.features if name not in have]
+    if missing:
+        raise BadInput(
+            f"The model needs {len(model.features)} columns, the table offers {len(have)} and lacks "
+            f"{len(missing)} of them: {listed(missing)}{nearest(missing[0], have)}; "
+            "use the table it was made for, or train a new model."
+        )
+    other = [f.name for f in model.preparation.features if have[f.name] != f.kind]
+    if other:
+        raise BadInput(
+            f"The model and the table disagree on whether these columns hold numbers or text: "
+            f"{listed(other)}; use the table the model was made for."
+        )
+    if model.classes != cohort.classes:
+        raise BadInput(
+            f"The model tells {', '.join(model.classes)} apart, the table's outcome has "
+            f"{', '.join(cohort.classes)}; choose the outcome (and --positive) it was trained for."
+        )

@@ -1,0 +1,131 @@
+"""The path: nested finished models from dense to nearly empty, and the rules that choose one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medprune.candidate import Candidate, Problem
+from medprune.cohort import Cohort
+from medprune.errors import BadInput
+from medprune.model import RiskModel
+from medprune.selection import RULES, Rule
+from medprune.strategies.base import Strategy, make_strategy
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """Candidates in order of sparsity, the dense model first. Iterating gives each :class:`Candidate`."""
+
+    candidates: tuple[Candidate, ...]
+    strategy: str
+    settings: Strategy
+    granularity: str
+    seconds: float
+    tuning_outcome: NDArray[np.int64]
+    tuning_patients: NDArray[np.uint64]
+
+    def __iter__(self) -> Iterator[Candidate]:
+        return iter(self.candidates)
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def dense(self) -> Candidate:
+        return self.candidates[0]
+
+    @property
+    def models_trained(self) -> int:
+        """Every candidate but the dense one was retrained."""
+        return len(self.candidates) - 1
+
+    def nearest(self, sparsity: float) -> Candidate:
+        """The finished candidate whose removed share is closest to ``sparsity``."""
+        return min(self.candidates, key=lambda candidate: abs(candidate.sparsity - sparsity))
+
+    def choose(self, rule: str = "one-se", *, margin: float = 0.02, metric: str = "auroc") -> Candidate:
+        """The smallest candidate a rule allows, judged on tuning patients.
+
+        ``one-se``: within one standard error of the best, the bootstrap's, of the paired difference.
+        ``non-inferior``: the 95 % interval of its loss against dense stays within ``margin``.
+        Raises BadInput for an unknown rule or metric.
+        """
+        if rule not in RULES:
+            raise BadInput(f"Rule must be one of {', '.join(RULES)}, got {rule!r}.")
+        chosen: Callable[..., int] = RULES[rule]
+        place = chosen(
+            Rule(
+                risks=[candidate.tuning_risks for candidate in self.candidates],
+                parameters=[candidate.parameters for candidate in self.candidates],
+                outcome=self.tuning_outcome,
+                patients=self.tuning_patients,
+                act_at=self.dense.model.act_at,
+                metric=metric,
+                margin=margin,
+            )
+        )
+        return self.candidates[place]
+
+
+@dataclass(frozen=True)
+class PathStep:
+    """What :func:`prune_steps` yields: a candidate and, at the end, the whole path."""
+
+    candidate: Candidate
+    number: int
+    of: int
+    path: Path | None = None
+
+
+def prune(
+    model: RiskModel,
+    cohort: Cohort,
+    strategy: str = "contribution",
+    *,
+    granularity: str = "weight",
+    seed: int = 0,
+    **settings: Any,
+) -> Path:
+    """Walk a path of ever smaller finished models from ``model``, on the cohort's train and tuning.
+
+    ``granularity`` is weight, neuron or feature; further ``settings`` are the strategy's own. The
+    given model is untouched, the same seed gives the same path. Raises BadInput.
+    """
+    *_, last = prune_steps(model, cohort, strategy, granularity=granularity, seed=seed, **settings)
+    assert last.path is not None
+    return last.path
+
+
+def prune_steps(
+    model: RiskModel,
+    cohort: Cohort,
+    strategy: str = "contribution",
+    *,
+    granularity: str = "weight",
+    seed: int = 0,
+    **settings: Any,
+) -> Iterator[PathStep]:
+    """The steps of :func:`prune`, one a candidate; the last one carries the path."""
+    started = time.perf_counter()
+    how = make_strategy(strategy, **settings)
+    problem = Problem.of(model, cohort, granularity, seed)
+    found: list[Candidate] = []
+    for candidate in how.candidates(problem):
+        found.append(candidate)
+        yield PathStep(candidate, len(found), how.planned())
+    path = Path(
+        candidates=tuple(found),
+        strategy=strategy,
+        settings=how,
+        granularity=granularity,
+        seconds=time.perf_counter() - started,
+        tuning_outcome=problem.tuning.outcome,
+        tuning_patients=problem.tuning_split.patients,
+    )
+    yield PathStep(found[-1], len(found), how.planned(), path)

@@ -1,0 +1,138 @@
+"""How well risks sort and separate patients: AUROC, accuracy, F1, sensitivity, specificity, Brier.
+
+Risks are (N, classes). Binary outcomes act at ``act_at`` on the risk of the second class; more
+classes take the largest risk, and AUROC, F1, sensitivity and specificity are the mean over classes
+(one class against the rest). Brier is the mean squared error of the positive risk, or, for more
+classes, the mean over patients of the summed squared errors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from medprune.errors import BadInput
+
+METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity", "brier")
+BINARY = 2
+
+
+@dataclass(frozen=True)
+class Performance:
+    """The metrics of one set of risks; all in [0, 1] except a multi-class Brier, which reaches 2."""
+
+    auroc: float
+    accuracy: float
+    f1: float
+    sensitivity: float
+    specificity: float
+    brier: float
+
+    def __getitem__(self, metric: str) -> float:
+        return float(asdict(self)[check_metric(metric)])
+
+
+def check_metric(metric: str) -> str:
+    if metric not in METRICS:
+        raise BadInput(f"Metric must be one of {', '.join(METRICS)}, got {metric!r}.")
+    return metric
+
+
+def check_share(value: float, what: str) -> float:
+    """A number in [0, 1], or BadInput."""
+    if not 0 <= value <= 1:
+        raise BadInput(f"{what} must lie in [0, 1], got {value:g}.")
+    return float(value)
+
+
+def performance(outcome: NDArray[np.int64], risks: NDArray[np.float64], act_at: float = 0.5) -> Performance:
+    """All metrics of risks (N, classes) against outcomes (N,).
+
+    >>> risks = np.array([[.9, .1], [.6, .4], [.3, .7], [.2, .8]])
+    >>> performance(np.array([0, 1, 0, 1]), risks).auroc
+    0.75
+    """
+    counts = confusion(outcome, decisions(risks, act_at), risks.shape[1])
+    return Performance(
+        auroc=auroc(outcome, risks),
+        accuracy=float(np.trace(counts) / counts.sum()),
+        f1=_mean_over_classes(_f1(counts)),
+        sensitivity=_mean_over_classes(_sensitivity(counts)),
+        specificity=_mean_over_classes(_specificity(counts)),
+        brier=brier(outcome, risks),
+    )
+
+
+def decisions(risks: NDArray[np.float64], act_at: float = 0.5) -> NDArray[np.int64]:
+    """The class each patient is put in (N,)."""
+    binary = risks.shape[1] == BINARY
+    decided: NDArray[np.int64] = (risks[:, 1] >= act_at).astype(np.int64) if binary else risks.argmax(axis=1)
+    return decided
+
+
+def confusion(outcome: NDArray[np.int64], decided: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts (classes, classes): row the true class, column the decision."""
+    flat = np.bincount(outcome * classes + decided, minlength=classes * classes)
+    return flat.reshape(classes, classes).astype(np.int64)
+
+
+def auroc(outcome: NDArray[np.int64], risks: NDArray[np.float64]) -> float:
+    """P(risk of a patient with the class > risk of one without), ties half; the mean over classes.
+
+    NaN when the outcome holds one class only. Formula: Mann-Whitney U by midranks.
+    """
+    if risks.shape[1] == BINARY:
+        return _auroc_one(outcome == 1, risks[:, 1])
+    present = [k for k in range(risks.shape[1]) if 0 < (outcome == k).sum() < len(outcome)]
+    each = [_auroc_one(outcome == k, risks[:, k]) for k in present]
+    return float(np.mean(each)) if each else float("nan")
+
+
+def _auroc_one(event: NDArray[np.bool_], risk: NDArray[np.float64]) -> float:
+    events, others = int(event.sum()), int((~event).sum())
+    if not events or not others:
+        return float("nan")
+    above = rankdata(risk)[event].sum() - events * (events + 1) / 2
+    return float(above / (events * others))
+
+
+def brier(outcome: NDArray[np.int64], risks: NDArray[np.float64]) -> float:
+    if risks.shape[1] == BINARY:
+        return float(np.mean((risks[:, 1] - (outcome == 1)) ** 2))
+    truth = np.eye(risks.shape[1])[outcome]
+    return float(np.mean(((risks - truth) ** 2).sum(axis=1)))
+
+
+def log_loss(outcome: NDArray[np.int64], risks: NDArray[np.float64]) -> float:
+    """Mean of -log p(true class), risks clipped at 1e-12."""
+    return float(-np.log(np.clip(risks[np.arange(len(outcome)), outcome], 1e-12, None)).mean())
+
+
+def _mean_over_classes(values: NDArray[np.float64]) -> float:
+    """The positive class's value for two classes, the mean over the classes present for more."""
+    if len(values) == BINARY:
+        return float(values[1])
+    return float(np.nanmean(values))
+
+
+def _sensitivity(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    return _ratio(np.diag(counts), counts.sum(axis=1), empty=np.nan)
+
+
+def _specificity(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    others = counts.sum() - counts.sum(axis=1)
+    called = counts.sum(axis=0) - np.diag(counts)
+    return _ratio(others - called, others, empty=np.nan)
+
+
+def _f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    return _ratio(2 * np.diag(counts), counts.sum(axis=0) + counts.sum(axis=1), empty=0.0)
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64], empty: float) -> NDArray[np.float64]:
+    out = np.full(len(part), empty)
+    np.divide(part, whole, out=out, where=whole > 0)
+    return out

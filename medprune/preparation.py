@@ -1,0 +1,194 @@
+"""Raw columns to numbers: missing flags, imputation, scaling, one-hot codes. Part of the model.
+
+Fitted on train only, computed in double precision and cast to float32 at the end: a date-like
+number such as 20261124 keeps its digits until it has been scaled. A removed feature is one whose
+test was not taken, so its columns take the *missing* encoding (:attr:`Preparation.reference`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medprune.cohort import Feature
+from medprune.intake.table_file import typed_for
+
+RARE_PATIENTS = 5  # a category seen less often on train cannot be learnt, it joins "(other)"
+RARE_SHARE = 0.005
+MOST_CATEGORIES = 30
+
+
+@dataclass(frozen=True)
+class NumberCode:
+    """How one number is prepared: ``(x or fill - mean) / scale``."""
+
+    name: str
+    fill: float
+    mean: float
+    scale: float
+
+
+@dataclass(frozen=True)
+class CategoryCode:
+    """How one text column is coded: a label's code is its place; then one for other, one for missing."""
+
+    name: str
+    labels: tuple[str, ...]
+    fill: int  # the code of a missing value; the missing code where train had missing values
+
+    @property
+    def other(self) -> int:
+        return len(self.labels)
+
+    @property
+    def missing(self) -> int:
+        return len(self.labels) + 1
+
+    def codes(self, values: pd.Series) -> NDArray[np.int64]:
+        """The code of every value (N,), missing ones included."""
+        known = {label: code for code, label in enumerate(self.labels)}
+        codes = values.map(known).fillna(self.other).astype("int64")
+        return np.where(values.isna(), self.fill, codes).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One input of the network: a number's value, a number's missing flag, or one category."""
+
+    feature: str
+    role: str  # "value", "flag" or "category"
+    code: int = 0  # of the category
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Turns a raw frame into the network's inputs; columns come as values, then flags, then categories."""
+
+    numbers: tuple[NumberCode, ...]
+    categories: tuple[CategoryCode, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The source columns of the table that a prediction needs."""
+        numbers = (Feature(code.name, "number") for code in self.numbers)
+        return (*numbers, *(Feature(code.name, "category") for code in self.categories))
+
+    @property
+    def feature_of_column(self) -> NDArray[np.int64]:
+        """For every prepared column, the place of its feature in :attr:`features`."""
+        place = {feature.name: index for index, feature in enumerate(self.features)}
+        return np.array([place[column.feature] for column in self.columns], dtype=np.int64)
+
+    def typed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The needed columns of a raw frame, typed; BadInput when some are missing or hold text."""
+        return typed_for(frame, self.features)
+
+    def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
+        """Prepared columns (N, columns) of a typed frame."""
+        numbers = {code.name: frame[code.name].to_numpy(np.float64) for code in self.numbers}
+        codes = {code.name: code.codes(frame[code.name]) for code in self.categories}
+        scaling = {code.name: code for code in self.numbers}
+        out = np.empty((len(frame), len(self.columns)), dtype=np.float32)
+        for place, column in enumerate(self.columns):
+            if column.role == "category":
+                out[:, place] = codes[column.feature] == column.code
+            elif column.role == "flag":
+                out[:, place] = np.isnan(numbers[column.feature])
+            else:
+                how, x = scaling[column.feature], numbers[column.feature]
+                out[:, place] = (np.where(np.isnan(x), how.fill, x) - how.mean) / how.scale
+        return out
+
+    @property
+    def reference(self) -> NDArray[np.float32]:
+        """The prepared columns of a patient about whom nothing is known (columns,)."""
+        nothing = {code.name: pd.Series([np.nan]) for code in self.numbers}
+        nobody = {code.name: pd.Series([None], dtype=object) for code in self.categories}
+        row: NDArray[np.float32] = self.transform(pd.DataFrame({**nothing, **nobody}, index=[0]))[0]
+        return row
+
+    def keep(self, columns: Sequence[int]) -> Preparation:
+        """The preparation of these columns alone; features without a column are no longer needed."""
+        kept = tuple(self.columns[place] for place in columns)
+        needed = {column.feature for column in kept}
+        return replace(
+            self,
+            numbers=tuple(code for code in self.numbers if code.name in needed),
+            categories=tuple(code for code in self.categories if code.name in needed),
+            columns=kept,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "numbers": [asdict(code) for code in self.numbers],
+            "categories": [asdict(code) for code in self.categories],
+            "columns": [asdict(column) for column in self.columns],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Preparation:
+        return cls(
+            numbers=tuple(NumberCode(**code) for code in value["numbers"]),
+            categories=tuple(
+                CategoryCode(code["name"], tuple(code["labels"]), code["fill"])
+                for code in value["categories"]
+            ),
+            columns=tuple(Column(**column) for column in value["columns"]),
+        )
+
+
+def fit_preparation(frame: pd.DataFrame, features: Sequence[Feature]) -> Preparation:
+    """Learn fill values, scales and categories from a typed frame (the train split)."""
+    numbers = tuple(_fit_number(frame[f.name], f.name) for f in features if f.kind == "number")
+    categories = tuple(_fit_category(frame[f.name], f.name) for f in features if f.kind == "category")
+    values = [Column(code.name, "value", name=code.name) for code in numbers]
+    flags = [
+        Column(code.name, "flag", name=f"{code.name} missing")
+        for code in numbers
+        if bool(frame[code.name].isna().any())
+    ]
+    labels = [column for code in categories for column in _category_columns(code, frame[code.name])]
+    return Preparation(numbers, categories, (*values, *flags, *labels))
+
+
+def _fit_number(values: pd.Series, name: str) -> NumberCode:
+    x = values.to_numpy(np.float64)
+    known = x[~np.isnan(x)]
+    fill = float(np.median(known)) if len(known) else 0.0
+    filled = np.where(np.isnan(x), fill, x)
+    # Shifted by the fill value first: the spread of large, close numbers must not cancel.
+    spread = float(np.std(filled - fill))
+    mean = float(fill + np.mean(filled - fill))
+    return NumberCode(name, fill, mean, spread if spread > 0 else 1.0)
+
+
+def _fit_category(values: pd.Series, name: str) -> CategoryCode:
+    counts = values.value_counts()
+    enough = max(RARE_PATIENTS, RARE_SHARE * len(values))
+    common = [str(label) for label, count in counts.items() if count >= enough][:MOST_CATEGORIES]
+    labels = tuple(sorted(common))
+    fill = len(labels) + 1
+    if not values.isna().any():  # no missing flag was trained: a missing value is read as the commonest one
+        most = str(counts.index[0])
+        fill = labels.index(most) if most in labels else len(labels)
+    return CategoryCode(name, labels, fill)
+
+
+def _category_columns(code: CategoryCode, values: pd.Series) -> list[Column]:
+    """One column a code that train has: labels, other (rare ones), missing."""
+    columns = [
+        Column(code.name, "category", i, f"{code.name} = {label}") for i, label in enumerate(code.labels)
+    ]
+    seen = set(code.codes(values).tolist())
+    if code.other in seen:
+        columns.append(Column(code.name, "category", code.other, f"{code.name} = (other)"))
+    if code.missing in seen:
+        columns.append(Column(code.name, "category", code.missing, f"{code.name} missing"))
+    return columns

@@ -1,0 +1,241 @@
+"""Score every weight, unit and feature of a model on a split's patients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medprune.cohort import Split
+from medprune.criteria import CRITERIA, Criterion, ScoreSums
+from medprune.errors import BadInput
+from medprune.model import RiskModel
+from medprune.preparation import Preparation
+from medprune.training import Prepared
+
+BATCH = 8_192  # patients a pass; bounds memory, does not change the scores
+GRANULARITIES = ("weight", "neuron", "feature")
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """The scores of one model: ``weight_scores[l]`` (out, in), ``unit_scores[l]`` (width,), and features.
+
+    The ``by_class`` arrays carry one more leading axis, the classes: for ``class_contribution`` the
+    predicted class, otherwise the patients whose true class it is. ``patients`` counts who was scored.
+    """
+
+    criterion: str
+    classes: tuple[str, ...]
+    layer_names: tuple[str, ...]
+    columns: tuple[str, ...]
+    feature_names: tuple[str, ...]
+    weight_scores: tuple[Array, ...]
+    unit_scores: tuple[Array, ...]
+    feature_scores: Array
+    weights_by_class: tuple[Array, ...]
+    units_by_class: tuple[Array, ...]
+    features_by_class: Array
+    patients: int
+
+    @cached_property
+    def weights(self) -> pd.DataFrame:
+        """One row a weight: layer, row (its unit), column (its source), name, score."""
+        return pd.concat(
+            [self._weights_of(layer) for layer in range(len(self.weight_scores))], ignore_index=True
+        )
+
+    @cached_property
+    def neurons(self) -> pd.DataFrame:
+        """One row a hidden unit: layer, row, column (empty), name, score."""
+        frames = [
+            pd.DataFrame({"layer": name, "row": np.arange(len(scores)), "column": pd.NA, "score": scores})
+            for name, scores in zip(self.layer_names, self.unit_scores, strict=False)
+        ]
+        table = pd.concat(frames, ignore_index=True) if frames else _empty_table()
+        table.insert(
+            3, "name", [f"{a} unit {b + 1}" for a, b in zip(table["layer"], table["row"], strict=True)]
+        )
+        return table
+
+    @cached_property
+    def features(self) -> pd.DataFrame:
+        """One row a source column of the table, in the user's own names."""
+        n = len(self.feature_names)
+        return pd.DataFrame(
+            {
+                "layer": "input",
+                "row": pd.NA,
+                "column": np.arange(n),
+                "name": list(self.feature_names),
+                "score": self.feature_scores,
+            }
+        )
+
+    def table(self, granularity: str, *, by_class: bool = False) -> pd.DataFrame:
+        """The frame of one granularity; with ``by_class`` a further column a class, named by its label."""
+        check_granularity(granularity)
+        frame = {"weight": self.weights, "neuron": self.neurons, "feature": self.features}[granularity]
+        if not by_class:
+            return frame
+        extra = self._flat_by_class(granularity)
+        return frame.assign(**{f"score [{label}]": extra[k] for k, label in enumerate(self.classes)})
+
+    def scores(self, granularity: str) -> tuple[Array, ...]:
+        """Scores by layer: one array a layer for weights and neurons, a single one for features."""
+        check_granularity(granularity)
+        if granularity == "feature":
+            return (self.feature_scores,)
+        return self.weight_scores if granularity == "weight" else self.unit_scores
+
+    def scores_of_class(self, granularity: str, place: int) -> tuple[Array, ...]:
+        """As :meth:`scores`, for the class at ``place``."""
+        if granularity == "feature":
+            return (self.features_by_class[place],)
+        each = self.weights_by_class if granularity == "weight" else self.units_by_class
+        return tuple(scores[place] for scores in each)
+
+    def _flat_by_class(self, granularity: str) -> list[Array]:
+        each = (self.scores_of_class(granularity, k) for k in range(len(self.classes)))
+        return [
+            np.concatenate([layer.ravel() for layer in scores]) if scores else np.empty(0) for scores in each
+        ]
+
+    def _weights_of(self, layer: int) -> pd.DataFrame:
+        scores = self.weight_scores[layer]
+        rows, columns = np.indices(scores.shape).reshape(2, -1)
+        sources = self.columns if layer == 0 else _unit_names(self.layer_names[layer - 1], scores.shape[1])
+        if layer == len(self.unit_scores):
+            targets = [f"output {label}" for label in self.classes]
+        else:
+            targets = _unit_names(self.layer_names[layer], scores.shape[0])
+        names = [f"{sources[c]} → {targets[r]}" for r, c in zip(rows, columns, strict=True)]
+        return pd.DataFrame(
+            {
+                "layer": self.layer_names[layer],
+                "row": rows,
+                "column": columns,
+                "name": names,
+                "score": scores.ravel(),
+            }
+        )
+
+
+def check_granularity(granularity: str) -> str:
+    if granularity not in GRANULARITIES:
+        raise BadInput(f"Granularity must be one of {', '.join(GRANULARITIES)}, got {granularity!r}.")
+    return granularity
+
+
+def _unit_names(layer: str, width: int) -> list[str]:
+    return [f"{layer} unit {unit + 1}" for unit in range(width)]
+
+
+def _empty_table() -> pd.DataFrame:
+    return pd.DataFrame({"layer": [], "row": [], "column": [], "score": []})
+
+
+def score(
+    model: RiskModel,
+    split: Split,
+    criterion: str = "contribution",
+    *,
+    balanced: bool = False,
+    **settings: Any,
+) -> Contributions:
+    """Score ``model`` on the patients of ``split`` (normally train), in evaluation mode.
+
+    ``balanced`` gives every class the same say in the mean, however rare. Further settings are the
+    criterion's own (``seed`` of random, ``signed`` of taylor, ``rates`` of class_contribution).
+    Raises BadInput for an unknown criterion or setting.
+    """
+    chosen = make_criterion(criterion, **settings)
+    data = Prepared(model.prepared(split), split.outcome)
+    return contributions_from(
+        model, criterion, sum_scores(model, data, chosen), patients=len(split), balanced=balanced
+    )
+
+
+def make_criterion(name: str, **settings: Any) -> Criterion:
+    """A criterion with its settings; BadInput names a setting that it does not have."""
+    member = CRITERIA.get(name)
+    try:
+        return member(**settings)
+    except TypeError as error:
+        wrong = ", ".join(sorted(settings))
+        raise BadInput(f"The criterion {name!r} does not take these settings together: {wrong}.") from error
+
+
+def sum_scores(model: RiskModel, data: Prepared, criterion: Criterion) -> ScoreSums:
+    """The criterion's sums over all patients of ``data``, batch by batch."""
+    sums = ScoreSums.zeros(model)
+    ready = criterion.ready(model, _batches(data))
+    for x, y in _batches(data):
+        ready.update(sums, model, x, y)
+        if not ready.needs_patients:
+            break
+    return sums
+
+
+def _batches(data: Prepared) -> Iterator[tuple[Tensor, Tensor]]:
+    columns = torch.from_numpy(data.columns).split(BATCH)
+    outcomes = torch.from_numpy(data.outcome).split(BATCH)
+    return zip(columns, outcomes, strict=True)
+
+
+def contributions_from(
+    model: RiskModel, criterion: str, sums: ScoreSums, *, patients: int, balanced: bool = False
+) -> Contributions:
+    """Means from sums: over all patients, or over the classes' means."""
+    mean = _Mean(sums.patients.numpy(), balanced)
+    weights = [total.numpy() for total in sums.weights]
+    units = [total.numpy() for total in sums.units]
+    features = sums.features.numpy()
+    return Contributions(
+        criterion=criterion,
+        classes=model.classes,
+        layer_names=model.network.layer_names(),
+        columns=tuple(column.name for column in model.preparation.columns),
+        feature_names=model.features,
+        weight_scores=tuple(mean.overall(total) for total in weights),
+        unit_scores=tuple(mean.overall(total) for total in units),
+        feature_scores=mean.overall(features),
+        weights_by_class=tuple(mean.each(total) for total in weights),
+        units_by_class=tuple(mean.each(total) for total in units),
+        features_by_class=mean.each(features),
+        patients=patients,
+    )
+
+
+@dataclass(frozen=True)
+class _Mean:
+    """Divides class sums (classes, ...) by patients (classes,)."""
+
+    patients: Array
+    balanced: bool
+
+    def each(self, total: Array) -> Array:
+        shape = (-1, *([1] * (total.ndim - 1)))
+        mean: Array = np.abs(total) / np.maximum(self.patients, 1).reshape(shape)
+        return mean
+
+    def overall(self, total: Array) -> Array:
+        if self.balanced:
+            mean: Array = self.each(total)[self.patients > 0].mean(axis=0)
+        else:
+            mean = np.abs(total.sum(axis=0)) / max(self.patients.sum(), 1)
+        return mean
+
+
+def feature_columns(preparation: Preparation, features: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which prepared columns belong to the features marked True."""
+    marked: NDArray[np.bool_] = features[preparation.feature_of_column]
+    return marked

@@ -1,0 +1,155 @@
+"""Rules that choose one candidate, with the bootstrap of paired differences on tuning behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medprune.performance import BINARY, check_metric, decisions
+
+RESAMPLES = 1_000
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """What a rule looks at: every candidate's tuning risks (N, classes) and size, dense first."""
+
+    risks: Sequence[Array]
+    parameters: Sequence[int]
+    outcome: NDArray[np.int64]
+    patients: NDArray[np.uint64]
+    act_at: float
+    metric: str
+    margin: float
+
+
+def one_se(rule: Rule) -> int:
+    """The smallest candidate not worse than the best by more than one standard error of the difference."""
+    scores, resampled = _metrics(rule)
+    best = int(np.nanargmax(scores))
+    errors = np.nanstd(resampled - resampled[best], axis=1)
+    return _smallest(rule, scores >= scores[best] - errors)
+
+
+def non_inferior(rule: Rule) -> int:
+    """The smallest candidate whose 95 % interval of the change from dense stays above minus the margin."""
+    _, resampled = _metrics(rule)
+    low = np.nanquantile(resampled - resampled[0], 0.025, axis=1)
+    allowed = low > -rule.margin
+    allowed[0] = True
+    return _smallest(rule, allowed)
+
+
+RULES: dict[str, Callable[[Rule], int]] = {"one-se": one_se, "non-inferior": non_inferior}
+
+
+def _smallest(rule: Rule, allowed: NDArray[np.bool_]) -> int:
+    sizes = np.where(allowed, np.asarray(rule.parameters, dtype=float), np.inf)
+    return int(sizes.argmin())
+
+
+def _metrics(rule: Rule) -> tuple[Array, Array]:
+    """The metric of every candidate (C,), larger is better, and over bootstrap resamples (C, B)."""
+    check_metric(rule.metric)
+    weights = bootstrap_weights(rule.outcome, rule.patients, RESAMPLES, seed=0)
+    everyone = np.ones((1, len(rule.outcome)))
+    sign = -1.0 if rule.metric == "brier" else 1.0
+    rows = [
+        weighted_metric(rule.metric, rule.outcome, risks, np.vstack([everyone, weights]), rule.act_at)
+        for risks in rule.risks
+    ]
+    table = sign * np.array(rows)
+    return table[:, 0], table[:, 1:]
+
+
+def bootstrap_weights(
+    outcome: NDArray[np.int64], patients: NDArray[np.uint64], resamples: int, *, seed: int
+) -> Array:
+    """How often each row is drawn (resamples, N): patients are drawn, not rows, within their outcome.
+
+    Drawing within the outcome keeps every class in every resample; a patient with several rows
+    belongs to the class of the highest of them.
+    """
+    rng = np.random.default_rng(seed)
+    _, owner = np.unique(patients, return_inverse=True)
+    stratum = np.zeros(owner.max() + 1, dtype=np.int64)
+    np.maximum.at(stratum, owner, outcome)
+    counts = np.zeros((resamples, len(stratum)))
+    for group in np.unique(stratum):
+        members = np.flatnonzero(stratum == group)
+        counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
+    return counts[:, owner]
+
+
+def weighted_metric(
+    metric: str, outcome: NDArray[np.int64], risks: Array, weights: Array, act_at: float
+) -> Array:
+    """A metric of performance.py under row weights (B, N); equal weights give that metric."""
+    if metric == "auroc":
+        return _weighted_auroc(outcome, risks, weights)
+    if metric == "brier":
+        return _weighted_brier(outcome, risks, weights)
+    return _from_counts(
+        metric, _weighted_confusion(outcome, decisions(risks, act_at), risks.shape[1], weights)
+    )
+
+
+def _weighted_auroc(outcome: NDArray[np.int64], risks: Array, weights: Array) -> Array:
+    if risks.shape[1] == BINARY:
+        return _weighted_auroc_one(outcome == 1, risks[:, 1], weights)
+    classes = [k for k in range(risks.shape[1]) if 0 < (outcome == k).sum() < len(outcome)]
+    each = [_weighted_auroc_one(outcome == k, risks[:, k], weights) for k in classes]
+    mean: Array = np.mean(each, axis=0)
+    return mean
+
+
+def _weighted_auroc_one(event: NDArray[np.bool_], risk: Array, weights: Array) -> Array:
+    """P(event's risk > other's) + half the ties, from cumulative weights over the distinct risks."""
+    _, place = np.unique(risk, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    events = np.add.reduceat((weights * event)[:, order], starts, axis=1)
+    others = np.add.reduceat((weights * ~event)[:, order], starts, axis=1)
+    below = np.cumsum(others, axis=1) - others
+    won = (events * (below + others / 2)).sum(axis=1)
+    pairs = events.sum(axis=1) * others.sum(axis=1)
+    result: Array = np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
+    return result
+
+
+def _weighted_brier(outcome: NDArray[np.int64], risks: Array, weights: Array) -> Array:
+    if risks.shape[1] == BINARY:
+        errors = (risks[:, 1] - (outcome == 1)) ** 2
+    else:
+        errors = ((risks - np.eye(risks.shape[1])[outcome]) ** 2).sum(axis=1)
+    mean: Array = weights @ errors / weights.sum(axis=1)
+    return mean
+
+
+def _weighted_confusion(
+    outcome: NDArray[np.int64], decided: NDArray[np.int64], classes: int, weights: Array
+) -> Array:
+    """Counts (B, classes, classes) under row weights."""
+    cells = np.eye(classes * classes)[outcome * classes + decided]
+    counts: Array = (weights @ cells).reshape(-1, classes, classes)
+    return counts
+
+
+def _from_counts(metric: str, counts: Array) -> Array:
+    hits = np.diagonal(counts, axis1=1, axis2=2)
+    truth, called, total = counts.sum(axis=2), counts.sum(axis=1), counts.sum(axis=(1, 2))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if metric == "accuracy":
+            mean: Array = hits.sum(axis=1) / total
+            return mean
+        each = {
+            "sensitivity": hits / truth,
+            "specificity": 1 - (called - hits) / (total[:, None] - truth),
+            "f1": np.nan_to_num(2 * hits / (truth + called)),
+        }[metric]
+    over_classes: Array = each[:, 1] if each.shape[1] == BINARY else np.nanmean(each, axis=1)
+    return over_classes

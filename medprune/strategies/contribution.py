@@ -1,0 +1,107 @@
+"""Family one: score, remove, retrain, and again, from dense to nearly empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from medprune.candidate import Candidate, Problem
+from medprune.errors import BadInput
+from medprune.model import RiskModel
+from medprune.performance import check_share
+from medprune.ranking import SCOPES, Array, Kept, at_threshold, best, normalise
+from medprune.removal import alive_groups, remove, removed_share
+from medprune.scoring import contributions_from, make_criterion, sum_scores
+from medprune.strategies.base import STRATEGIES, Strategy
+from medprune.training import RETRAINING, Schedule, retrain
+
+STOPS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.98, 0.985, 0.99)
+
+
+@STRATEGIES.register("contribution")
+@dataclass(frozen=True)
+class ContributionPath(Strategy):
+    """Score what is left, remove the least, retrain, and go on: a path of nested finished models.
+
+    ``sparsities``: the shares to have removed, one candidate each. ``threshold``: instead, the cut in
+    each of ``rounds`` re-scored rounds. ``one_shot`` cuts every candidate from the dense model's scores
+    alone and gives it the retraining of as many rounds: the document's literal flow, for comparison.
+    """
+
+    criterion: str = "contribution"
+    scope: str = "layer"
+    sparsities: tuple[float, ...] = STOPS
+    threshold: float | None = None
+    rounds: int = 5
+    one_shot: bool = False
+    balanced: bool = False
+    schedule: Schedule = RETRAINING
+    name = "contribution"
+
+    def __post_init__(self) -> None:
+        if self.scope not in SCOPES:
+            raise BadInput(f"Scope must be one of {', '.join(SCOPES)}, got {self.scope!r}.")
+        if self.threshold is not None:
+            check_share(self.threshold, "The threshold")
+        if self.rounds < 1:
+            raise BadInput(f"A path needs at least one round, got {self.rounds}.")
+        for share in self.sparsities:
+            check_share(share, "A sparsity")
+
+    def planned(self) -> int:
+        return 1 + (self.rounds if self.threshold is not None else len(self.sparsities))
+
+    def candidates(self, problem: Problem) -> Iterator[Candidate]:
+        yield problem.candidate(problem.model, threshold=0.0, requested=0.0)
+        if self.threshold is not None:
+            yield from self._at_threshold(problem, self.threshold)
+        else:
+            yield from self._at_sparsities(problem)
+
+    def _at_sparsities(self, problem: Problem) -> Iterator[Candidate]:
+        model = problem.model
+        for step, share in enumerate(sorted(set(self.sparsities)), start=1):
+            start = problem.model if self.one_shot else model
+            alive = alive_groups(start, problem.granularity)
+            keep = round((1 - share) * sum(part.size for part in alive))
+            if keep >= sum(int(part.sum()) for part in alive):
+                continue  # so much is gone already; a candidate must differ from the one before
+            order = self._order(problem, start, alive)
+            kept, threshold = best(order, alive, keep)
+            model = self._pruned(problem, start, kept, order, rounds=step if self.one_shot else 1)
+            yield problem.candidate(model, threshold=threshold, requested=share)
+
+    def _at_threshold(self, problem: Problem, threshold: float) -> Iterator[Candidate]:
+        model = problem.model
+        for _ in range(self.rounds):
+            alive = alive_groups(model, problem.granularity)
+            order = self._order(problem, model, alive)
+            kept = at_threshold(order, alive, threshold)
+            before = removed_share(model, problem.granularity)
+            model = self._pruned(problem, model, kept, order, rounds=1)
+            if removed_share(model, problem.granularity) == before:
+                return  # nothing scores below the threshold any more
+            yield problem.candidate(model, threshold=threshold, requested=None)
+
+    def _order(self, problem: Problem, model: RiskModel, alive: Kept) -> tuple[Array, ...]:
+        """Scores of what is left, comparable over layers."""
+        criterion = make_criterion(self.criterion, **self._criterion_settings(problem))
+        sums = sum_scores(model, problem.train, criterion)
+        patients = len(problem.train.outcome)
+        scored = contributions_from(model, self.criterion, sums, patients=patients, balanced=self.balanced)
+        return normalise(scored.scores(problem.granularity), alive, self.scope)
+
+    def _criterion_settings(self, problem: Problem) -> dict[str, int]:
+        return {"seed": problem.seed} if self.criterion == "random" else {}
+
+    def _pruned(
+        self, problem: Problem, model: RiskModel, kept: Kept, order: tuple[Array, ...], rounds: int
+    ) -> RiskModel:
+        mask = remove(model, kept, problem.granularity, order=order, train_columns=problem.train.columns)
+        schedule = replace(
+            self.schedule, epochs=self.schedule.epochs * rounds, patience=self.schedule.patience * rounds
+        )
+        seed = int(np.random.SeedSequence([problem.seed, mask.kept_weights()]).generate_state(1)[0])
+        return retrain(replace(model, mask=mask), problem.train, problem.tuning, schedule=schedule, seed=seed)

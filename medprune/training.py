@@ -1,0 +1,206 @@
+"""Training and retraining: mini-batches on train, early stopping on tuning, best weights put back.
+
+The document's loop: the weights with the lowest validation loss are kept and put back. A mask, when
+there is one, stays: removed weights are zero in every forward pass and take no gradient.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from medprune.cohort import Cohort, Split
+from medprune.errors import BadInput
+from medprune.mask import Mask
+from medprune.model import Origin, RiskModel
+from medprune.network import MLP, Network, frozen, initial_network
+from medprune.preparation import Preparation, fit_preparation
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train. ``patience`` is in epochs without a lower tuning loss."""
+
+    epochs: int = 200
+    patience: int = 25
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        if self.epochs < 0 or self.patience < 1 or self.batch_size < 1:
+            raise BadInput("Epochs must be 0 or more; patience and batch size must be 1 or more.")
+        if not 0 < self.learning_rate <= 1 or self.weight_decay < 0:
+            raise BadInput("The learning rate must lie in (0, 1] and the weight decay must not be negative.")
+
+
+RETRAINING = Schedule(epochs=40, patience=10, learning_rate=2e-3)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A split as the network sees it: columns (N, inputs) float32 and class indices (N,)."""
+
+    columns: NDArray[np.float32]
+    outcome: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One step of training; ``best`` says that these weights are the best so far."""
+
+    number: int
+    of: int
+    train_loss: float
+    tuning_loss: float
+    best: bool
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """What :func:`train_steps` yields: an epoch and, at the end, the model."""
+
+    epoch: Epoch
+    model: RiskModel | None = None
+
+
+def train(
+    cohort: Cohort, spec: MLP | None = None, *, seed: int = 0, schedule: Schedule | None = None
+) -> RiskModel:
+    """Train a network on the cohort's train split, stopping early by the loss on tuning.
+
+    >>> train.__name__
+    'train'
+    """
+    *_, last = train_steps(cohort, spec, seed=seed, schedule=schedule)
+    assert last.model is not None
+    return last.model
+
+
+def train_steps(
+    cohort: Cohort, spec: MLP | None = None, *, seed: int = 0, schedule: Schedule | None = None
+) -> Iterator[TrainStep]:
+    """The steps of :func:`train`: one a (training) epoch; the last one carries the model."""
+    preparation = fit_preparation(cohort.train.frame, cohort.features)
+    recipe = MLP() if spec is None else spec
+    network = initial_network(recipe.network_spec(len(preparation.columns), len(cohort.classes)), seed)
+    fitted = fit(
+        network,
+        prepare(preparation, cohort.train),
+        prepare(preparation, cohort.tuning),
+        schedule=Schedule() if schedule is None else schedule,
+        seed=seed,
+    )
+    last = (Epoch(0, 0, math.nan, math.nan, best=False), network)
+    for last in fitted:
+        yield TrainStep(last[0])
+    yield TrainStep(last[0], _model(cohort, preparation, last[1], seed))
+
+
+def _model(cohort: Cohort, preparation: Preparation, network: Network, seed: int) -> RiskModel:
+    return RiskModel(
+        preparation=preparation,
+        network=frozen(network),
+        outcome=cohort.outcome,
+        classes=cohort.classes,
+        positive=cohort.positive,
+        origin=Origin(split=cohort.record(), seed=seed),
+    )
+
+
+def prepare(preparation: Preparation, split: Split) -> Prepared:
+    return Prepared(preparation.transform(split.frame), split.outcome)
+
+
+def retrain(
+    model: RiskModel, train_data: Prepared, tuning_data: Prepared, *, schedule: Schedule, seed: int
+) -> RiskModel:
+    """The model with its mask kept and its remaining weights trained on; the given one is untouched."""
+    steps = fit(model.network, train_data, tuning_data, mask=model.mask, schedule=schedule, seed=seed)
+    *_, (_, best) = steps
+    return replace(model, network=frozen(best))
+
+
+def fit(
+    network: Network,
+    train_data: Prepared,
+    tuning_data: Prepared,
+    *,
+    schedule: Schedule,
+    seed: int,
+    mask: Mask | None = None,
+) -> Iterator[tuple[Epoch, Network]]:
+    """Yield (epoch, best network so far), epoch 0 first, until the epochs or the patience run out.
+
+    The weights at the start count as the first best: retraining never hands back a worse tuning loss.
+    """
+    work = copy.deepcopy(network).requires_grad_(True)
+    _zero_removed(work, mask)
+    optimizer = torch.optim.AdamW(
+        work.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
+    )
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)  # dropout draws from the global generator
+    best, lowest, since = copy.deepcopy(work), _loss(work, tuning_data, mask), 0
+    yield Epoch(0, schedule.epochs, _loss(work, train_data, mask), lowest, best=True), best
+    for number in range(1, schedule.epochs + 1):
+        batches = _batches(len(train_data.outcome), schedule.batch_size, generator)
+        train_loss = _one_epoch(work, train_data, mask, optimizer, batches)
+        tuning_loss = _loss(work, tuning_data, mask)
+        improved = tuning_loss < lowest
+        since = 0 if improved else since + 1
+        if improved:
+            lowest = tuning_loss
+            best.load_state_dict(work.state_dict())
+        yield Epoch(number, schedule.epochs, train_loss, tuning_loss, improved), best
+        if since >= schedule.patience:
+            return
+
+
+def _one_epoch(
+    network: Network,
+    data: Prepared,
+    mask: Mask | None,
+    optimizer: torch.optim.Optimizer,
+    batches: Iterable[torch.Tensor],
+) -> float:
+    """One pass over train; the mean loss over patients."""
+    network.train()
+    x, y = torch.from_numpy(data.columns), torch.from_numpy(data.outcome)
+    total = 0.0
+    for batch in batches:
+        optimizer.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(network(x[batch], mask), y[batch])
+        loss.backward()
+        optimizer.step()
+        total += float(loss.detach()) * len(batch)
+    return total / len(x)
+
+
+def _batches(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+    """Random batches of about ``size``; never a last one of a single patient, which BatchNorm cannot take."""
+    order = torch.randperm(n, generator=generator)
+    return tuple(torch.tensor_split(order, max(1, n // size)))
+
+
+@torch.no_grad()
+def _loss(network: Network, data: Prepared, mask: Mask | None) -> float:
+    network.eval()
+    logits = network(torch.from_numpy(data.columns), mask)
+    return float(functional.cross_entropy(logits, torch.from_numpy(data.outcome)))
+
+
+@torch.no_grad()
+def _zero_removed(network: Network, mask: Mask | None) -> None:
+    """Removed weights are stored as zeros, so that counting non-zero weights counts what is left."""
+    if mask is None:
+        return
+    for weight, kept in zip(network.weights(), mask.weights, strict=True):
+        weight.mul_(kept)

@@ -1,0 +1,210 @@
+"""Patients: who is in the data, and what is wrong with it."""
+
+import pandas as pd
+import streamlit as st
+
+from medprune import Cohort, load_cohort
+from medprune.figures import missing_bars, outcome_bars
+from medprune.intake.table_file import read_table
+from pages.shared import cache, guide, session
+from pages.shared.guide import Tile, plain, share
+from pages.shared.session import Study, Table
+
+MOST_LABELS = 20
+OUTCOME_HINTS = ("outcome", "target", "label", "class", "death", "died", "diagnosis", "y")
+
+
+def start(study: Study) -> None:
+    """Nothing chosen yet: samples first, then one's own table."""
+    guide.opening(
+        "Patients",
+        "MedPrune makes a neural network trained on patient data smaller, and shows what that does. "
+        "**Start with a sample, or bring your own table.**",
+    )
+    with st.container(horizontal=True):
+        for sample in cache.samples():
+            with st.container(border=True, width=420):
+                st.markdown(f"**{sample.title}**  \n{sample.about}")
+                st.caption(f"{sample.source}. Licence: {sample.licence}.")
+                if st.button(f"Try {sample.title.lower()}", type="primary", key=f"sample_{sample.file}"):
+                    with guide.sentences():
+                        use_sample(study, sample)
+                        st.rerun()
+    upload(study)
+
+
+def use_sample(study: Study, sample: cache.Sample) -> None:
+    table = sample.table()
+    cohort = load_cohort(
+        read_table(table.data, name=table.name), outcome=sample.outcome, positive=sample.positive
+    )
+    study.use_table(table)
+    study.use_cohort(cohort)
+
+
+def upload(study: Study) -> None:
+    st.subheader("Your own table")
+    file = st.file_uploader(
+        "One row a patient or visit; CSV, TSV or Parquet",
+        type=["csv", "tsv", "txt", "parquet", "pq"],
+        key="table_upload",
+    )
+    st.caption(
+        "The first line names the columns. Empty cells, NA and ? are missing values and stay in: no row is "
+        "dropped without saying so. Nothing leaves this machine."
+    )
+    if file is None:
+        return
+    with guide.sentences():
+        data = file.getvalue()
+        frame = read_table(data, name=file.name)
+        configure(study, Table(file.name, data), frame)
+
+
+def configure(study: Study, table: Table, frame: pd.DataFrame) -> None:
+    """Ask what the table cannot say itself: the outcome, whose rows these are, what to leave out."""
+    names = list(frame.columns)
+    st.markdown(f"**{plain(table.name)}**: {len(frame):,} rows, {len(names)} columns.")
+    st.dataframe(frame.head(5), hide_index=True, key="upload_preview")
+    left, right = st.columns(2)
+    outcome = left.selectbox(
+        "Outcome: the column to predict", names, index=guessed_outcome(names), key="outcome_column"
+    )
+    patient = right.selectbox(
+        "Patient column, when a patient has several rows",
+        [None, *(name for name in names if name != outcome)],
+        format_func=lambda name: "each row is one patient" if name is None else name,
+        key="patient_column",
+    )
+    positive = ask_positive(frame[outcome])
+    exclude = st.multiselect(
+        "Columns to leave out (known only after the outcome, or not allowed)",
+        [name for name in names if name not in (outcome, patient)],
+        key="exclude_columns",
+    )
+    if st.button("Use these patients", type="primary", key="use_table"):
+        with st.spinner("Reading the table…", show_time=True):
+            cohort = load_cohort(
+                frame, outcome=outcome, patient=patient, positive=positive, exclude=tuple(exclude)
+            )
+        study.use_table(table)
+        study.use_cohort(cohort)
+        st.rerun()
+
+
+def guessed_outcome(names: list[str]) -> int:
+    """The first column that is called like an outcome, else the last one."""
+    return next((place for place, name in enumerate(names) if name.lower() in OUTCOME_HINTS), len(names) - 1)
+
+
+def ask_positive(values: pd.Series) -> str | None:
+    """Which label counts as the outcome, or which cut-point; None leaves it to the table."""
+    present = values.dropna().astype(str).str.strip()
+    labels = sorted(label for label in present.unique() if label)
+    if len(labels) <= MOST_LABELS:
+        choice = st.selectbox(
+            "What to predict",
+            [None, *labels],
+            format_func=lambda label: (
+                "every label, as it stands" if label is None else f"{label} against the rest"
+            ),
+            key="positive_label",
+        )
+        return None if choice is None else str(choice)
+    numbers = pd.to_numeric(present, errors="coerce")
+    if numbers.isna().any():
+        return None
+    st.info(
+        f"The outcome has {len(labels):,} different values: choose a cut-point.",
+        icon=":material/content_cut:",
+    )
+    cut = st.number_input("Predict values of at least", value=float(numbers.median()), key="cut_point")
+    return f">={cut:g}"
+
+
+def show(study: Study, cohort: Cohort, table: Table) -> None:
+    """The cohort: counts first, then troubles, then every column."""
+    everyone = cohort.all()
+    shares = [float((everyone.outcome == place).mean()) for place in range(len(cohort.classes))]
+    told = ", ".join(
+        f"{plain(name)} {share(part)}" for name, part in zip(cohort.classes, shares, strict=True)
+    )
+    guide.opening(
+        "Patients",
+        f"**{len(everyone):,} rows and {len(cohort.features)} features** predict "
+        f"**{plain(cohort.outcome)}** ({told}). {len(cohort.test):,} of them stay locked for the final test.",
+    )
+    if table.source:
+        st.caption(f"{table.about} Source: {table.source}. Licence: {table.licence}.")
+    guide.tiles(
+        [
+            Tile("Train", f"{len(cohort.train):,}", help="fit, score, prune, retrain"),
+            Tile("Tuning", f"{len(cohort.tuning):,}", help="choose the threshold, stop training early"),
+            Tile("Test", f"{len(cohort.test):,}", help="locked until the choice is made"),
+            Tile("Features", f"{len(cohort.features)}"),
+            Tile("Missing cells", share(float(everyone.frame.isna().to_numpy().mean()))),
+        ]
+    )
+    with st.container(horizontal=True):
+        guide.next_step("pages/2_model.py", "Next: a model")
+        if st.button("Choose other patients", icon=":material/swap_horiz:", key="other_patients"):
+            study.use_table(None)
+            st.rerun()
+    left, right = st.columns(2)
+    with left:
+        guide.chart(
+            outcome_bars(cohort), key="outcome", alt=f"Rows a class in train, tuning and test. {told}"
+        )
+    missing = missing_bars(cohort)
+    with right:
+        if missing is None:
+            st.success("No value is missing.", icon=":material/check:")
+        else:
+            guide.chart(missing, key="missing", alt="Share of missing values by feature, the worst first.")
+    troubles(cohort)
+    columns(cohort)
+
+
+def troubles(cohort: Cohort) -> None:
+    problems = cohort.quality.problems
+    st.subheader(f"What to know about this table ({len(problems) + len(cohort.notes)})")
+    for note in cohort.notes:
+        st.markdown(f":material/info: {plain(note)}")
+    if not problems:
+        return
+    found = pd.DataFrame(
+        {
+            "kind": [problem.kind.replace("_", " ") for problem in problems],
+            "column": [problem.column or "" for problem in problems],
+            "count": [problem.count for problem in problems],
+            "what it means": [problem.message for problem in problems],
+        }
+    )
+    guide.table(found, key="data_problems")
+
+
+def columns(cohort: Cohort) -> None:
+    with st.expander(f"All columns ({len(cohort.features)} used, {len(cohort.kept_out)} kept out)"):
+        frame = cohort.all().frame
+        used = pd.DataFrame(
+            {
+                "column": [feature.name for feature in cohort.features],
+                "kind": [feature.kind for feature in cohort.features],
+                "different values": [int(frame[feature.name].nunique()) for feature in cohort.features],
+                "missing": [share(float(frame[feature.name].isna().mean())) for feature in cohort.features],
+                "use": "feature",
+            }
+        )
+        out = pd.DataFrame(
+            [{"column": name, "use": f"kept out: {reason}"} for name, reason in cohort.kept_out],
+            columns=used.columns,
+        )
+        parts = [part for part in (used, out.fillna("")) if len(part)]
+        guide.table(pd.concat(parts, ignore_index=True), key="columns")
+
+
+study = session.study()
+if study.cohort is None or study.table is None:
+    start(study)
+else:
+    show(study, study.cohort, study.table)

@@ -1,0 +1,120 @@
+"""Export: the bundle, and the proof that it computes the same."""
+
+import tempfile
+from pathlib import Path as FilePath
+
+import pandas as pd
+import streamlit as st
+
+from medprune import Candidate, Cohort, Path, export
+from medprune.figures.tradeoff import METRIC_NAMES
+from medprune.flow import Measured, measure, provenance, with_test_opened
+from pages.shared import guide, session
+from pages.shared.guide import Tile, rate, share, size_text
+from pages.shared.session import Finished, Study
+
+CONTENTS = {
+    "model.onnx": "the whole model: raw columns with missing values in, risks out",
+    "model.safetensors, model.json": "the same for MedPrune and PyTorch, and its description in plain sight",
+    "predict.py": "scores a CSV with numpy, pandas and onnxruntime alone",
+    "load_torch.py": "the network in plain PyTorch",
+    "provenance.json": "hashes of data and parent model, seed, versions, every setting, the search burden",
+}
+
+
+def build(study: Study, cohort: Cohort, chosen: Candidate, path: Path) -> None:
+    """Open test once, write the bundle, verify it."""
+    dense, pruned = measure(path.dense.model, cohort.test), measure(chosen.model, cohort.test)
+    study.test_openings += 1
+    model = with_test_opened(chosen.model, parent=path.dense.model)
+    record = provenance(path, chosen, cohort, dense, pruned) | {"test_openings": study.test_openings}
+    with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
+        bundle = export(model, None, FilePath(scratch) / "medprune-bundle", provenance=record)
+        study.finished = Finished(chosen, bundle, bundle.zip.read_bytes(), dense, pruned)
+
+
+def show(finished: Finished, cohort: Cohort) -> None:
+    dense, pruned = finished.dense, finished.pruned
+    guide.opening(
+        "Export",
+        f"On **{len(cohort.test):,} locked test patients** the smaller model reaches an AUROC of "
+        f"**{rate(pruned.performance.auroc)}** (original {rate(dense.performance.auroc)}), with "
+        f"**{share(finished.candidate.sparsity)} removed**.",
+    )
+    st.download_button(
+        "Download the bundle",
+        data=finished.zip,
+        file_name=f"medprune-bundle-{finished.bundle.about['origin']['parent'][:8]}.zip",
+        mime="application/zip",
+        type="primary",
+        icon=":material/download:",
+        on_click="ignore",
+        key="download_bundle",
+    )
+    st.warning(
+        "Not reviewed: nobody has yet looked at what the smaller model does to groups of patients. "
+        "Research use only.",
+        icon=":material/pending:",
+    )
+    st.markdown(
+        f":material/verified: Loaded back and compared on made-up rows with missing values: PyTorch, the "
+        f"files and onnxruntime differ by at most {finished.bundle.largest_difference:.1g} in any risk."
+    )
+    guide.tiles(
+        [
+            Tile(
+                METRIC_NAMES[name],
+                rate(pruned.performance[name]),
+                f"{pruned.performance[name] - dense.performance[name]:+.3f}",
+            )
+            for name in METRIC_NAMES
+        ]
+    )
+    guide.table(compared(dense, pruned), key="test_patients")
+    st.subheader("What is in the bundle")
+    for name, about in CONTENTS.items():
+        st.markdown(f"- `{name}`: {about}")
+    st.code("python predict.py PATIENTS.csv RISKS.csv", language="shell")
+
+
+def compared(dense: Measured, pruned: Measured) -> pd.DataFrame:
+    """Both models on test patients, side by side."""
+    rows = [
+        {"": title, "original": rate(dense.performance[name]), "smaller": rate(pruned.performance[name])}
+        for name, title in METRIC_NAMES.items()
+    ]
+    for name, text in (("parameters", "Parameters"), ("stored", "Stored"), ("features", "Features")):
+        before, after = getattr(dense.size, name), getattr(pruned.size, name)
+        rows.append({"": text, "original": f"{before:,}", "smaller": f"{after:,}"})
+    rows.append(
+        {"": "model.onnx", "original": size_text(dense.size.bytes), "smaller": size_text(pruned.size.bytes)}
+    )
+    return pd.DataFrame(rows)
+
+
+study = session.study()
+guide.needs_model(study)
+if study.chosen is None or study.chosen_path is None:
+    guide.opening("Export", "**No smaller model is chosen yet.**")
+    st.info("Walk the path and take one of its finished models.", icon=":material/tune:")
+    guide.next_step("pages/4_threshold.py", "Go to Threshold")
+elif study.finished is not None:
+    show(study.finished, study.cohort)
+else:
+    guide.opening(
+        "Export",
+        f"The chosen model has **{share(study.chosen.sparsity)} removed**. Building its bundle opens the "
+        f"**{len(study.cohort.test):,} locked test patients**: do it once the choice is final.",
+    )
+    if study.test_openings:
+        st.warning(
+            f"Test patients have been opened {study.test_openings} times in this study: each choice made "
+            "after looking makes the next figure more flattering than true.",
+            icon=":material/lock_open:",
+        )
+    if st.button(
+        "Open test and build the bundle", type="primary", icon=":material/inventory_2:", key="build"
+    ):
+        with guide.sentences(), st.spinner("Measuring, writing and verifying…", show_time=True):
+            build(study, study.cohort, study.chosen, study.chosen_path)
+            st.rerun()

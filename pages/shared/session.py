@@ -1,0 +1,96 @@
+"""The only door to st.session_state: one study a session, and what becomes stale when a part changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from medprune import Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
+from medprune.flow import Measured
+from medprune.training import Epoch
+
+KEY = "study"
+
+
+@dataclass
+class Table:
+    """An uploaded or sample table, before it becomes a cohort."""
+
+    name: str
+    data: bytes
+    source: str = ""
+    licence: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """What was asked of the scores; part of the key under which results are kept."""
+
+    criterion: str = "contribution"
+    granularity: str = "weight"
+    scope: str = "layer"
+    balanced: bool = False
+
+
+@dataclass
+class Finished:
+    """A bundle that was built, and what the test patients said."""
+
+    candidate: Candidate
+    bundle: Bundle
+    zip: bytes
+    dense: Measured
+    pruned: Measured
+
+
+@dataclass
+class Study:
+    """What this user has done so far. Setting a part forgets whatever was computed from the old one."""
+
+    table: Table | None = None
+    cohort: Cohort | None = None
+    model: RiskModel | None = None
+    epochs: list[Epoch] = field(default_factory=list)
+    scoring: ScoreSettings = field(default_factory=ScoreSettings)
+    scores: dict[tuple[str, bool], Contributions] = field(default_factory=dict)
+    sweeps: dict[ScoreSettings, Tradeoff] = field(default_factory=dict)
+    threshold: float = 0.0
+    paths: dict[ScoreSettings, Path] = field(default_factory=dict)
+    chosen: Candidate | None = None
+    chosen_path: Path | None = None
+    finished: Finished | None = None
+    test_openings: int = 0
+
+    def use_table(self, table: Table | None) -> None:
+        self.table = table
+        self.use_cohort(None)
+
+    def use_cohort(self, cohort: Cohort | None) -> None:
+        self.cohort = cohort
+        self.test_openings = 0
+        self.use_model(None, [])
+
+    def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
+        self.model, self.epochs = model, epochs
+        self.scores, self.sweeps, self.paths = {}, {}, {}
+        self.threshold = 0.0
+        self.choose(None, None)
+
+    def choose(self, candidate: Candidate | None, path: Path | None) -> None:
+        self.chosen, self.chosen_path = candidate, path
+        self.finished = None
+
+    @property
+    def path(self) -> Path | None:
+        """The path walked under the present settings."""
+        return self.paths.get(self.scoring)
+
+
+def study() -> Study:
+    """This session's study."""
+    if KEY not in st.session_state:
+        st.session_state[KEY] = Study()
+    found: Study = st.session_state[KEY]
+    return found

@@ -1,0 +1,111 @@
+"""The shape of the code: imports point one way, the engine knows no screen, nothing loads other people's code."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPO = Path(__file__).resolve().parents[1]
+PACKAGE = REPO / "medprune"
+
+# From the ground up: a module may import from its own row and from the rows above it.
+LAYERS = (
+    ("errors", "registry"),
+    ("intake", "intake.table_file", "intake.tensor_file"),
+    ("splits", "outcome", "quality"),
+    ("cohort",),
+    ("mask", "preparation", "performance", "tables"),
+    ("network",),
+    ("model",),
+    ("criteria", "training", "compaction", "ranking", "intake.adopt"),
+    ("scoring", "onnx_graph"),
+    ("size", "removal"),
+    ("candidate", "selection", "sweep"),
+    ("strategies",),
+    ("path", "model_file"),
+    ("bundle",),
+    ("flow",),
+    ("figures",),
+    ("cli",),
+)
+TOP = ("__init__", "__main__")  # the public names, and `python -m medprune`
+FORBIDDEN = ("pickle.load", "pickle.loads", "joblib.load", "torch.jit.load", "torch.export.load", "st.exception")
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__") or "__init__"
+
+
+def layer_of(name: str) -> int:
+    """The row of a module: its own, or its package's."""
+    for place, row in enumerate(LAYERS):
+        if name in row:
+            return place
+    package = name.split(".", maxsplit=1)[0]
+    return next(place for place, row in enumerate(LAYERS) if package in row)
+
+
+def imports(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_imports_point_one_way(path: Path) -> None:
+    name = name_of(path)
+    if name in TOP:
+        return
+    known = {name_of(other) for other in modules()}
+    for target in imports(path):
+        inner = target.removeprefix("medprune.")
+        if target.startswith("medprune.") and inner in known:
+            assert layer_of(inner) <= layer_of(name), f"{name} must not import {inner}"
+
+
+@pytest.mark.parametrize("path", modules(), ids=name_of)
+def test_the_engine_knows_no_screen(path: Path) -> None:
+    screens = {target for target in imports(path) if target.split(".")[0] == "streamlit"}
+    allowed = {"streamlit.web", "streamlit.web.bootstrap"} if path.name == "cli.py" else set()  # `medprune serve`
+    assert screens <= allowed
+
+
+def sources() -> list[Path]:
+    return [REPO / "app.py", *modules(), *sorted((REPO / "pages").rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPO)))
+def test_nothing_runs_code_from_files_or_shows_raw_errors(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        assert called not in FORBIDDEN, f"{called} in {path.name}"
+        assert called not in ("eval", "exec"), f"{called} in {path.name}"
+        for keyword in node.keywords:
+            assert keyword.arg not in ("unsafe_allow_html", "allow_dangerous_deserialization")
+            if keyword.arg == "weights_only":
+                assert ast.unparse(keyword.value) == "True"
+        if called == "torch.load":
+            assert any(keyword.arg == "weights_only" for keyword in node.keywords)
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPO)))
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 480, f"{path.name} has grown beyond one idea"
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno
+            assert length <= 70, f"{node.name} in {path.name} has {length} lines"
