@@ -1,9 +1,12 @@
 """The frame: title, navigation over pages/, and the study in the sidebar. Every page answers one question."""
 
+from pathlib import Path
+
 import streamlit as st
 
 from pages.shared import guide, session
 
+ASSETS = Path(__file__).parent / "assets"
 PAGES = (
     ("pages/1_patients.py", "Patients", ":material/groups:", "patients"),
     ("pages/2_model.py", "Model", ":material/hub:", "model"),
@@ -12,12 +15,20 @@ PAGES = (
     ("pages/7_export.py", "Export", ":material/inventory_2:", "export"),
 )
 
-st.set_page_config(page_title="MedPrune", page_icon=":material/content_cut:", layout="wide")
+# A picture of our own: a :material: icon here would be fetched from the internet.
+st.set_page_config(
+    page_title="MedPrune",
+    page_icon=str(ASSETS / "icon.svg"),
+    layout="wide",
+    menu_items={"About": "MedPrune. Research use; not a medical device. The data stays on this machine."},
+)
+st.logo(str(ASSETS / "logo.svg"), size="large")
 page = st.navigation(
     [
         st.Page(path, title=title, icon=icon, url_path=url, default=url == "patients")
         for path, title, icon, url in PAGES
     ]
 )
-guide.sidebar(session.study())
-page.run()
+with guide.boundary():
+    guide.sidebar(session.study())
+    page.run()

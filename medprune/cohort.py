@@ -45,6 +45,8 @@ __all__ = ["Cohort", "Feature", "Split", "TableFile", "load_cohort"]
 PATIENTS_A_CLASS = 5  # three to train, one to tune, one to test
 PATIENTS = 20
 
+KeptOut = tuple[tuple[str, str], ...]  # columns that are no features, and why
+
 
 @dataclass(frozen=True, eq=False)
 class Split:
@@ -89,7 +91,7 @@ class Cohort:
     seed: int
     patient: str | None
     exclude: tuple[str, ...]
-    kept_out: tuple[tuple[str, str], ...]  # columns that are no features, and why
+    kept_out: KeptOut
 
     def all(self) -> Split:
         """The three splits together, in the order of the table."""
@@ -129,29 +131,24 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
     """Read a table and deal its patients to train, tuning and test (60 / 20 / 20, stratified by outcome).
 
     ``source`` is the path of a CSV or Parquet file, an upload (:class:`TableFile`) or a data frame.
-    ``positive`` is the label to predict, or a cut-point such as ">0" on a numeric outcome.
-    ``patient`` names the column that tells patients apart; without it every row is a patient.
-
-    For use with a model that exists: ``split`` reuses its split and refuses a changed table, unless
-    ``external`` declares other patients, who then all go into test; ``classes`` gives its class order,
-    and ``features`` the columns it reads, so that nothing it needs is kept out.
-
-    Raises BadInput, in one sentence, when the table or a choice is wrong.
+    ``positive`` is the label to predict, or a cut-point such as ">0". Without a ``patient`` column every
+    row is a patient. For a model that exists, ``split`` reuses its split and refuses a changed table,
+    unless ``external`` declares other patients, who then all go into test; ``classes`` gives its class
+    order and ``features`` the columns it reads. Raises BadInput when the table or a choice is wrong.
     """
     _refuse_censoring(time, horizon)
     exclude, subgroups = _names(exclude), _names(subgroups)
     patient = _patient_column(patient, split, external)
     read = _read(source, outcome, patient, exclude, subgroups)
-    target = read_outcome(
-        read.columns[outcome], positive=positive, classes=None if classes is None else tuple(classes)
-    )
-    places, split_notes = _place(read, target, seed, split, external)
-    used = places != NOWHERE
-    kept_out = () if features else _kept_out(read, used, {outcome, patient, *exclude})
-    chosen = tuple(features or _features(read, {outcome, patient, *exclude, *dict(kept_out)}))
-    everyone = _everyone(read, used, target, chosen, subgroups, given=bool(features))
-    train, tuning, test = (
-        everyone.take(name, np.flatnonzero(places[used] == place)) for place, name in enumerate(SPLITS)
+    target = read_outcome(read.columns[outcome], positive=positive, classes=classes)
+    places, notes = _place(read, target, seed, split, external)
+    no_features = {outcome, patient, *exclude}
+    kept_out = () if features else _kept_out(read, places != NOWHERE, no_features)
+    chosen = tuple(features or _features(read, no_features | set(dict(kept_out))))
+    everyone = _everyone(read, places != NOWHERE, target, chosen, subgroups, given=bool(features))
+    train, tuning, test = _parts(everyone, places)
+    quality = _quality(
+        read, everyone, outcome=(outcome, target), patient=patient, exclude=exclude, kept_out=kept_out
     )
     return Cohort(
         train=train,
@@ -161,14 +158,8 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
         outcome=outcome,
         classes=target.classes,
         positive=positive,
-        quality=_quality(read, everyone, target, outcome, patient, exclude, kept_out),
-        notes=(
-            *read.notes,
-            *target.notes,
-            *_column_notes(read, chosen, exclude, kept_out),
-            *split_notes,
-            f"{len(train)} rows to train, {len(tuning)} to tune, {len(test)} to test.",
-        ),
+        quality=quality,
+        notes=(*read.notes, *target.notes, *_column_notes(read, chosen, exclude, kept_out), *notes),
         table_hash=read.hash,
         seed=seed if split is None or external else split.seed,
         patient=patient,
@@ -184,6 +175,7 @@ class _Read:
     raw: pd.DataFrame
     columns: dict[str, TypedColumn]
     hash: str
+    rows: NDArray[np.uint64]  # (N,) hash of a row's cells
     patients: NDArray[np.uint64]  # (N,)
     notes: tuple[str, ...]
 
@@ -211,14 +203,14 @@ def _read(
         )
     elif unnamed:
         notes = (*notes, f"{unnamed} rows have no value in {patient!r}; each counts as a patient of its own.")
-    return _Read(raw, columns, hashed, patients, notes)
+    return _Read(raw, columns, hashed, rows, patients, notes)
 
 
 def _refuse_censoring(time: str | None, horizon: float | None) -> None:
     if time is not None or horizon is not None:
         raise BadInput(
-            "Censored outcomes (a follow-up time and a horizon) are not handled in this version; make an outcome "
-            "column that says what happened within the horizon, and leave out patients lost before it."
+            "Censored outcomes (a follow-up time and a horizon) are not handled in this version; make a "
+            "column that says whether it happened within the horizon, and name that as the outcome."
         )
 
 
@@ -257,8 +249,8 @@ def _place(
     notes = (f"{without} of {len(known)} rows have no outcome and are left out.",) if without else ()
     if split is not None and external and split.table_hash == read.hash:
         raise BadInput(
-            "This is the table that the model was made on, so its patients are not external; use a table of other "
-            "patients, or leave --external out."
+            "This is the table that the model was made on, so its patients are not external; use a table of "
+            "other patients, or leave --external out."
         )
     if external:
         notes = (*notes, "The patients are external: all are used to test, none to train or tune.")
@@ -279,8 +271,8 @@ def _reused(
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     if split.table_hash != read.hash:
         raise BadInput(
-            "The table has changed since the model was made, so its test patients are not known any more; use the "
-            "same table, or declare it as other patients with --external."
+            "The table has changed since the model was made, so its test patients are not known any more; "
+            "use the same table, or declare it as other patients with --external."
         )
     places = np.where(known, split.splits_of(read.patients), NOWHERE).astype(np.int64)
     unseen = int((known & (places == NOWHERE)).sum())
@@ -298,8 +290,8 @@ def _check_enough(patients: NDArray[np.uint64], outcome: NDArray[np.int64], clas
     small = [label for label, count in zip(classes, counts, strict=True) if count < PATIENTS_A_CLASS]
     if small:
         raise BadInput(
-            f"The class {listed(small)} has fewer than {PATIENTS_A_CLASS} patients; join it with another class, leave "
-            "it out, or find more patients."
+            f"The class {listed(small)} has fewer than {PATIENTS_A_CLASS} patients; join it with another "
+            "class, leave it out, or find more patients."
         )
     if len(np.unique(patients)) < PATIENTS:
         raise BadInput(f"There are fewer than {PATIENTS} patients with an outcome; find more patients.")
@@ -311,14 +303,12 @@ def _check_spread(places: NDArray[np.int64], outcome: NDArray[np.int64], classes
         absent = [label for i, label in enumerate(classes) if not (outcome[places == place] == i).any()]
         if absent:
             raise BadInput(
-                f"No {name} patient has the class {listed(absent)}, as patients have several outcomes each; try "
-                "another --seed, join classes, or find more patients."
+                f"No {name} patient has the class {listed(absent)}, as patients have several outcomes each; "
+                "try another --seed, join classes, or find more patients."
             )
 
 
-def _kept_out(
-    read: _Read, used: NDArray[np.bool_], no_features: set[str | None]
-) -> tuple[tuple[str, str], ...]:
+def _kept_out(read: _Read, used: NDArray[np.bool_], no_features: set[str | None]) -> KeptOut:
     """Columns that are no features although nobody excluded them, and why."""
     reasons = {name: unfit(column, used) for name, column in read.columns.items() if name not in no_features}
     return tuple((name, reason) for name, reason in reasons.items() if reason is not None)
@@ -356,32 +346,38 @@ def _everyone(
     )
 
 
+def _parts(everyone: Split, places: NDArray[np.int64]) -> tuple[Split, ...]:
+    used = places[everyone.rows]
+    return tuple(everyone.take(name, np.flatnonzero(used == place)) for place, name in enumerate(SPLITS))
+
+
 def _quality(
     read: _Read,
     everyone: Split,
-    target: Outcome,
-    outcome: str,
+    *,
+    outcome: tuple[str, Outcome],
     patient: str | None,
     exclude: Sequence[str],
-    kept_out: tuple[tuple[str, str], ...],
+    kept_out: KeptOut,
 ) -> QualityReport:
     identifiers = [name for name, reason in kept_out if reason in (IDENTIFIES, REPEATS)]
     content = [column for name, column in read.columns.items() if name not in (*exclude, *identifiers)]
+    rows = read.rows if len(content) == len(read.columns) else row_hashes(cells_of(content))
     table = Table(
         frame=everyone.frame,
-        outcome_name=outcome,
+        outcome_name=outcome[0],
         outcome=everyone.outcome,
-        classes=target.classes,
+        classes=outcome[1].classes,
         patients=everyone.patients,
         patient_name=patient,
-        rows=row_hashes(cells_of(content)[everyone.rows]),
+        rows=rows[everyone.rows],
         kept_out=kept_out,
     )
     return assess(table, rows=len(read.raw), columns=len(read.columns))
 
 
 def _column_notes(
-    read: _Read, features: Sequence[Feature], exclude: Sequence[str], kept_out: tuple[tuple[str, str], ...]
+    read: _Read, features: Sequence[Feature], exclude: Sequence[str], kept_out: KeptOut
 ) -> tuple[str, ...]:
     notes = [f"{name!r} is left out: {reason}." for name, reason in kept_out]
     if exclude:

@@ -90,39 +90,31 @@ def _prepare(graph: _Graph, preparation: Preparation) -> str:
     for code in preparation.categories:
         wanted = [c.code for c in preparation.columns if c.role == "category" and c.feature == code.name]
         parts.append(_category(graph, code, wanted))
-    return parts[0] if len(parts) == 1 else graph.add("Concat", parts, axis=1)
+    return _side_by_side(graph, parts)
 
 
 def _numbers(graph: _Graph, preparation: Preparation) -> list[str]:
-    names = [code.name for code in preparation.numbers]
-    raw = names[0] if len(names) == 1 else graph.add("Concat", names, axis=1)
-    missing = graph.add("IsNaN", [raw])
+    """Values and flags, each from its own columns: removing a column never adds an operator."""
+    codes = {code.name: code for code in preparation.numbers}
+    values = [codes[column.feature] for column in preparation.columns if column.role == "value"]
+    flags = [column.feature for column in preparation.columns if column.role == "flag"]
     parts: list[str] = []
-    values = _places(preparation, "value")
     if values:
+        raw = _side_by_side(graph, [code.name for code in values])
         fill, mean, scale = (
-            graph.constant(np.array([[getattr(code, what) for code in preparation.numbers]]))
+            graph.constant(np.array([[getattr(code, what) for code in values]]))
             for what in ("fill", "mean", "scale")
         )
-        filled = graph.add("Where", [missing, fill, raw])
-        scaled = graph.add("Div", [graph.add("Sub", [filled, mean]), scale])
-        parts.append(_gather(graph, scaled, values, len(names)))
-    flags = _places(preparation, "flag")
+        filled = graph.add("Where", [graph.add("IsNaN", [raw]), fill, raw])
+        parts.append(graph.add("Div", [graph.add("Sub", [filled, mean]), scale]))
     if flags:
-        parts.append(_gather(graph, graph.cast(missing, TensorProto.DOUBLE), flags, len(names)))
+        missing = graph.add("IsNaN", [_side_by_side(graph, flags)])
+        parts.append(graph.cast(missing, TensorProto.DOUBLE))
     return parts
 
 
-def _places(preparation: Preparation, role: str) -> list[int]:
-    """Where among the numbers the columns of this role take their source."""
-    place = {code.name: index for index, code in enumerate(preparation.numbers)}
-    return [place[column.feature] for column in preparation.columns if column.role == role]
-
-
-def _gather(graph: _Graph, table: str, places: list[int], width: int) -> str:
-    if places == list(range(width)):
-        return table
-    return graph.add("Gather", [table, graph.constant(np.array(places, dtype=np.int64))], axis=1)
+def _side_by_side(graph: _Graph, names: list[str]) -> str:
+    return names[0] if len(names) == 1 else graph.add("Concat", names, axis=1)
 
 
 def _category(graph: _Graph, code: CategoryCode, wanted: Sequence[int]) -> str:

@@ -61,36 +61,37 @@ UNIT_GAP = 2.0  # nothing lies between the two groups over at least this factor
 BROKEN_TEXT = r".*(\ufffd|Ã[\u0080-\u00bf]|â€).*"
 
 
-# What each check says; {column} is quoted, {count} of {rows} is also given as {share}.
+# What each check says. {column} is quoted; {count} of {rows} is also given as {share}, and as "1 row" or
+# "2 rows" in {counted}.
 SENTENCES = {
     "few_rows": "The smallest class has {count} patients for about {inputs} inputs of a network; with fewer "
     "than {enough} an input it may learn by heart, and what pruning removes depends on chance.",
     "imbalance": "Class {label!r} of {column} has {count} of {rows} rows ({share:.1%}); accuracy hides what "
     "pruning does to so small a class, so watch AUROC and sensitivity.",
-    "repeated_patient": "{count} patients have more than one row; each is kept whole in train, tuning or "
+    "repeated_patient": "Patients with more than one row: {count}; each is kept whole in train, tuning or "
     "test, so that no model is tested on a patient it has seen.",
-    "duplicate": "{count} rows repeat another row exactly; if they are the same patients, some are trained "
-    "on and tested on too, and a pruned model looks better than it is.",
+    "duplicate": "Exact repeats of another row: {count}; if they are the same patients, some are trained on "
+    "and tested on, and a pruned model looks better than it is.",
     "leakage": "{column} alone tells the outcome almost perfectly (AUROC {auroc:.3f}); if it is known only "
     "after the outcome, leave it out with --exclude, or every pruned model will live on it.",
     "missing": "{column} is missing in {count} of {rows} rows ({share:.1%}); missing values are filled in "
     "and marked, and pruning may keep the mark rather than the value.",
-    "constant": "{column} is the same in all but {count} rows; its weights rest on these few.",
+    "constant": "{column} is the same in all but {counted}; its weights rest on these few.",
     "identical": "{column} equals {twin!r} in every row; their contribution is split between them, so leave "
     "one of the two out with --exclude.",
     "collinear": "{column} rises and falls with {twin!r}{also} (correlation over {least}); which of them a "
     "pruned model keeps is nearly arbitrary.",
-    "rare_category": "{column} has {labels} rare categories ({count} rows); they are taken together as one, "
+    "rare_category": "{column} has rare categories ({labels}, in {counted}); they are taken together as one, "
     "because a network cannot learn from so few patients.",
-    "spelling": "{labels} categories of {column} differ from another only in upper and lower case or spaces; "
-    "write them alike, or each gets weights of its own.",
-    "encoding": "{labels} categories of {column} hold letters that were read in the wrong encoding; save the "
-    "table again as UTF-8.",
-    "sentinel": "{column} is {code:g} in {count} rows, far from all other values; if that stands for "
-    "'missing', empty these cells, or the network takes the code for a measurement.",
-    "impossible": "{count} values of {column} lie outside {low:g} to {high:g}; correct or empty these cells, "
+    "spelling": "{column} has categories that differ from another only in upper and lower case or spaces "
+    "({labels}, in {counted}); write them alike, or each gets weights of its own.",
+    "encoding": "{column} has categories with letters that were read in the wrong encoding ({labels}, in "
+    "{counted}); save the table again as UTF-8.",
+    "sentinel": "{column} is {code:g} in {counted}, far from all other values; if that stands for 'missing', "
+    "empty these cells, or the network takes the code for a measurement.",
+    "impossible": "{column} lies outside {low:g} to {high:g} in {counted}; correct or empty these cells, "
     "because one of them can outweigh many patients when a weight is scored.",
-    "mixed_units": "{count} values of {column} are about {ratio:.0f} times apart from the others; if they "
+    "mixed_units": "{column} is about {ratio:.0f} times apart from the other values in {counted}; if these "
     "are in another unit, convert them, or the network sees two kinds of patients.",
     "kept_out": "{column} is left out: {reason}.",
 }
@@ -161,7 +162,8 @@ def assess(table: Table, *, rows: int, columns: int) -> QualityReport:
 
 def _problem(sentence: str, finding: Finding, rows: int) -> Problem:
     column, count, facts = finding
-    always = {"column": repr(column), "count": count, "rows": rows, "share": count / rows}
+    counted = "1 row" if count == 1 else f"{count} rows"
+    always = {"column": repr(column), "count": count, "rows": rows, "share": count / rows, "counted": counted}
     kind = "encoding" if sentence == "spelling" else sentence
     return Problem(kind, column, count, SENTENCES[sentence].format(**always, **facts))
 
@@ -273,7 +275,7 @@ def constant(table: Table) -> Iterator[Finding]:
     """Features with one value in more than 99.5 % of the rows."""
     for name in table.frame.columns:
         others = len(table) - int(table.frame[name].value_counts(dropna=False).iloc[0])
-        if 0 < others < (1 - NEARLY_ALL) * len(table):
+        if others and len(table) - others > NEARLY_ALL * len(table):
             yield name, others, {}
 
 
@@ -382,7 +384,8 @@ def mixed_units(table: Table) -> Iterator[Finding]:
         ratio = float(np.exp(np.median(np.log(x[cut:])) - np.median(np.log(x[:cut]))))
         count = min(cut, len(x) - cut)
         known = any(abs(ratio / usual - 1) < UNIT_TOLERANCE for usual in UNIT_RATIOS)
-        if known and steps[cut - 1] > np.log(UNIT_GAP) and count >= max(MANY, UNIT_SHARE * len(x)):
+        varied = min(len(np.unique(x[:cut])), len(np.unique(x[cut:]))) >= MANY  # measurements, not codes
+        if known and varied and steps[cut - 1] > np.log(UNIT_GAP) and count >= max(MANY, UNIT_SHARE * len(x)):
             yield name, count, {"ratio": ratio}
 
 

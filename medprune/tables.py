@@ -1,12 +1,19 @@
-"""Tables that leave: risks, scores, sweeps, as CSV that a spreadsheet will not run as a formula."""
+"""What leaves as a file: written whole or not at all; tables as CSV that a spreadsheet will not run."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from medprune.errors import BadInput
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 BINARY = 2
@@ -18,12 +25,12 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     >>> csv_bytes(pd.DataFrame({"name": ["=1+1"], "score": [-1.5]}))
     b"name,score\\n'=1+1,-1.5\\n"
     """
-    safe = table.rename(columns=_inert)
-    for name in safe.columns:
-        if safe[name].dtype == object or isinstance(safe[name].dtype, pd.StringDtype):
-            safe[name] = safe[name].map(_inert)
-    data: bytes = safe.to_csv(index=False, lineterminator="\n").encode()
-    return data
+    text = [not pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
+    safe = {place: table.iloc[:, place] for place in range(table.shape[1])}
+    safe = {place: each.map(_inert) if text[place] else each for place, each in safe.items()}
+    header = [_inert(str(name)) for name in table.columns]
+    data: str = pd.DataFrame(safe, index=table.index).to_csv(index=False, header=header, lineterminator="\n")
+    return data.encode("utf-8", "replace")
 
 
 def _inert(value: object) -> object:
@@ -37,3 +44,66 @@ def risk_table(risks: NDArray[np.float64], classes: Sequence[str]) -> pd.DataFra
     else:
         columns = {f"risk_{label}": risks[:, place] for place, label in enumerate(classes)}
     return pd.DataFrame({"row": np.arange(1, len(risks) + 1), **columns})
+
+
+def jsonable(value: Any) -> Any:
+    """The value for JSON, which has no NaN: what could not be computed is None, NumPy's scalars are plain.
+
+    >>> jsonable({"auroc": float("nan"), "sizes": (np.int64(3), np.float32(0.5))})
+    {'auroc': None, 'sizes': [3, 0.5]}
+    """
+    if isinstance(value, Mapping):
+        return {key: jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def check_place(path: str | Path, what: str) -> Path:
+    """The path, when a file can be written there; BadInput otherwise. Ask before long work, not after."""
+    place = Path(path)
+    folder = place.absolute().parent
+    try:
+        if not place.name or place.is_dir():
+            raise BadInput(f"{str(path)!r} is a folder; name the file to write {what} to.")
+        if not folder.is_dir():
+            raise BadInput(
+                f"{what.capitalize()} cannot be written to {str(path)!r}, as there is no folder "
+                f"{str(folder)!r}; make it, or choose another place."
+            )
+        if not os.access(folder, os.W_OK):
+            raise BadInput(
+                f"{what.capitalize()} cannot be written to {str(path)!r}, as its folder is write-protected; "
+                "choose another place."
+            )
+    except OSError as error:
+        raise _not_written(path, what, error) from error
+    return place
+
+
+def write_whole(path: str | Path, data: bytes, what: str) -> Path:
+    """Write a file whole or not at all: what was there stays until the new one is complete."""
+    place = check_place(path, what)
+    part = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(place)
+    except OSError as error:
+        raise _not_written(path, what, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return place
+
+
+def _not_written(path: str | Path, what: str, error: OSError) -> BadInput:
+    return BadInput(
+        f"{what.capitalize()} cannot be written to {str(path)!r} ({error.strerror}); choose another place."
+    )

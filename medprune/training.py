@@ -6,6 +6,7 @@ there is one, stays: removed weights are zero in every forward pass and take no 
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ from medprune.mask import Mask
 from medprune.model import Origin, RiskModel
 from medprune.network import MLP, Network, frozen, initial_network
 from medprune.preparation import Preparation, fit_preparation
+
+SMALL = 200_000  # parameters
 
 
 @dataclass(frozen=True)
@@ -152,8 +155,9 @@ def fit(
     yield Epoch(0, schedule.epochs, _loss(work, train_data, mask), lowest, best=True), best
     for number in range(1, schedule.epochs + 1):
         batches = _batches(len(train_data.outcome), schedule.batch_size, generator)
-        train_loss = _one_epoch(work, train_data, mask, optimizer, batches)
-        tuning_loss = _loss(work, tuning_data, mask)
+        with _few_threads(work):
+            train_loss = _one_epoch(work, train_data, mask, optimizer, batches)
+            tuning_loss = _loss(work, tuning_data, mask)
         improved = tuning_loss < lowest
         since = 0 if improved else since + 1
         if improved:
@@ -162,6 +166,20 @@ def fit(
         yield Epoch(number, schedule.epochs, train_loss, tuning_loss, improved), best
         if since >= schedule.patience:
             return
+
+
+@contextlib.contextmanager
+def _few_threads(network: Network) -> Iterator[None]:
+    """One thread for a small network: its products are too short to share.
+
+    Waiting for a second thread on a busy machine made a path of 3 seconds take 80.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if network.stored() < SMALL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _one_epoch(

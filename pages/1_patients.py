@@ -1,5 +1,7 @@
 """Patients: who is in the data, and what is wrong with it."""
 
+from dataclasses import asdict
+
 import pandas as pd
 import streamlit as st
 
@@ -11,6 +13,23 @@ from pages.shared.guide import Tile, plain, share
 from pages.shared.session import Study, Table
 
 MOST_LABELS = 20
+KINDS = {
+    "missing": "Missing values",
+    "imbalance": "Rare outcome",
+    "duplicate": "Duplicate rows",
+    "repeated_patient": "Repeated patients",
+    "identical": "Identical columns",
+    "collinear": "Columns that say the same",
+    "constant": "Nearly constant columns",
+    "rare_category": "Rare categories",
+    "sentinel": "Codes that may mean missing",
+    "impossible": "Impossible values",
+    "mixed_units": "Mixed units",
+    "encoding": "One category written in several ways",
+    "leakage": "Columns that may give the outcome away",
+    "identifier": "Identifiers",
+    "few_rows": "Few patients for so many inputs",
+}
 OUTCOME_HINTS = ("outcome", "target", "label", "class", "death", "died", "diagnosis", "y")
 
 
@@ -127,7 +146,7 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
     everyone = cohort.all()
     shares = [float((everyone.outcome == place).mean()) for place in range(len(cohort.classes))]
     told = ", ".join(
-        f"{plain(name)} {share(part)}" for name, part in zip(cohort.classes, shares, strict=True)
+        f"{plain(name)} in {share(part)}" for name, part in zip(cohort.classes, shares, strict=True)
     )
     guide.opening(
         "Patients",
@@ -166,21 +185,20 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
 
 
 def troubles(cohort: Cohort) -> None:
-    problems = cohort.quality.problems
-    st.subheader(f"What to know about this table ({len(problems) + len(cohort.notes)})")
+    """What the reader should know, one line a kind of trouble; the sentences open on request."""
+    st.subheader("What to know about this table")
     for note in cohort.notes:
-        st.markdown(f":material/info: {plain(note)}")
-    if not problems:
-        return
-    found = pd.DataFrame(
-        {
-            "kind": [problem.kind.replace("_", " ") for problem in problems],
-            "column": [problem.column or "" for problem in problems],
-            "count": [problem.count for problem in problems],
-            "what it means": [problem.message for problem in problems],
-        }
-    )
-    guide.table(found, key="data_problems")
+        st.markdown(f":material/info: {guide.on_screen(note)}")
+    problems = cohort.quality.problems
+    for kind in dict.fromkeys(problem.kind for problem in problems):
+        members = [problem for problem in problems if problem.kind == kind]
+        title = f"{KINDS.get(kind, kind.replace('_', ' ').capitalize())} ({len(members)})"
+        with st.expander(title, icon=":material/warning:", expanded=len(members) == 1):
+            for problem in members:
+                st.markdown(f"- {guide.on_screen(problem.message)}")
+    if problems:
+        found = pd.DataFrame([asdict(problem) for problem in problems]).fillna("")
+        guide.csv_button(found, key="data_problems", label="All findings as CSV")
 
 
 def columns(cohort: Cohort) -> None:

@@ -84,7 +84,7 @@ def show(study: Study, how: ScoreSettings) -> None:
         [
             Tile(f"{what.capitalize()} scored", f"{len(flat):,}"),
             Tile("Below the threshold", f"{below:.1%}"),
-            Tile("Patients behind the scores", f"{scores.patients:,}"),
+            Tile("Patients scored", f"{scores.patients:,}"),
         ]
     )
     st.markdown(f"The features that contribute most: **{top}**.")
@@ -92,8 +92,9 @@ def show(study: Study, how: ScoreSettings) -> None:
         contribution_histogram(
             flat,
             float(threshold),
-            title=f"Contributions of {what}: {layer if layer else ''}, {who}",
+            title=f"Contributions of {what}, {layer}, {who}",
             what=what,
+            scope=how.scope,
         ),
         key=f"contributions_{how.granularity}",
         alt=f"Histogram of the contributions of {len(flat)} {what}; {below:.0%} lie below the threshold.",
@@ -114,8 +115,9 @@ def show(study: Study, how: ScoreSettings) -> None:
             alt=f"Features by contribution; the most telling are {top}.",
         )
     with right:
-        guide.table(scores.table("feature", by_class=True).drop(columns=["layer", "row", "column"])
-                    .sort_values("score", ascending=False), key="feature_contributions")  # fmt: skip
+        table = scores.table("feature", by_class=True).drop(columns=["layer", "row", "column"])
+        table = table.rename(columns={"name": "feature"}).sort_values("score", ascending=False)
+        guide.table(table, key="feature_contributions")
     if how.granularity != "feature":
         with st.expander(f"Every {how.granularity}, as a table"):
             table = scores.table(how.granularity, by_class=True).sort_values("score", ascending=False)

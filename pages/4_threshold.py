@@ -1,6 +1,7 @@
 """Threshold: size against performance, before and after retraining."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pandas as pd
 import streamlit as st
@@ -11,12 +12,11 @@ from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.selection import RULES
 from medprune.training import RETRAINING
 from pages.shared import guide, session, work
-from pages.shared.guide import Tile, plain, rate, share, size_text
+from pages.shared.guide import Tile, change_text, metric_text, plain, rate, share, size_text
 from pages.shared.session import Study
 
 PLURAL = {"weight": "weights", "neuron": "neurons", "feature": "features"}
 RULE_NAMES = {"one-se": "smallest within one standard error", "non-inferior": "smallest that is non-inferior"}
-SHARES = ("accuracy", "sensitivity", "specificity")
 
 
 @st.fragment
@@ -26,23 +26,77 @@ def slide(study: Study, sweep: Tradeoff, path: Path | None) -> None:
     nearest = min(grid, key=lambda t: abs(t - study.threshold))
     threshold = float(
         st.select_slider(
-            "Pruning threshold", grid, value=nearest, format_func=lambda t: f"{t:.4g}", key="threshold"
+            "Pruning threshold: what scores below it is removed",
+            grid,
+            value=nearest,
+            format_func=lambda t: f"{t:.4g}",
+            key="threshold",
         )
     )
     study.threshold = threshold
-    row = sweep.at(threshold)
-    dense = sweep.table.iloc[0]
-    st.markdown(f"**Before retraining**, at threshold {threshold:.4g}: {share(row['sparsity'])} removed")
-    guide.tiles(tiles_of(row, dense))
+    row, dense = sweep.at(threshold), sweep.table.iloc[0]
     finished = None if path is None else path.nearest(float(row["sparsity"]))
-    if finished is None:
-        st.info(
-            "Retrain along the path (below) to see what finished, retrained models of these sizes can do.",
-            icon=":material/route:",
+    guide.tiles(headline(row, dense, finished, PLURAL[sweep.granularity]))
+    left, right = st.columns([3, 2])
+    with left:
+        draw(study, sweep, path, threshold)
+    with right:
+        st.markdown("**Side by side**, on tuning patients")
+        st.table(side_by_side(dense, row, finished))
+        if finished is None:
+            st.caption("Retrain along the path to fill the last column.")
+        elif st.button(
+            f"Take the finished model: {share(finished.sparsity)} removed",
+            key="take",
+            icon=":material/check:",
+        ):
+            study.choose(finished, path)
+            st.rerun()
+
+
+def headline(row: pd.Series, dense: pd.Series, finished: Candidate | None, what: str) -> list[Tile]:
+    """The numbers to watch while sliding."""
+    auroc = row["auroc"] - dense["auroc"]
+    shown = [
+        Tile(f"{what.capitalize()} removed", share(row["sparsity"])),
+        Tile("AUROC, one cut", rate(row["auroc"]), change_text("auroc", auroc), help="before retraining"),
+        Tile("Parameters", f"{row['parameters']:,.0f}", f"of {dense['parameters']:,.0f}"),
+        Tile("Features", f"{row['features']:,.0f}", f"of {dense['features']:,.0f}"),
+        Tile("Size", size_text(row["bytes"]), f"of {size_text(dense['bytes'])}", help="model.onnx"),
+    ]
+    if finished is not None:
+        retrained = finished.performance.auroc - dense["auroc"]
+        tile = Tile(
+            "AUROC, retrained",
+            rate(finished.performance.auroc),
+            change_text("auroc", retrained),
+            help=f"the nearest finished model of the path, {share(finished.sparsity)} removed",
         )
-    else:
-        st.markdown(f"**After retraining**, the nearest finished model: {share(finished.sparsity)} removed")
-        guide.tiles(tiles_of(row_of(finished), dense))
+        shown.insert(2, tile)
+    return shown
+
+
+def side_by_side(dense: pd.Series, row: pd.Series, finished: Candidate | None) -> pd.DataFrame:
+    """Dense, one cut, and the nearest finished model: every figure of the three."""
+    columns = {"dense": dense, "one cut": row}
+    if finished is not None:
+        columns["retrained"] = row_of(finished)
+    text = {
+        "Removed": ("sparsity", share),
+        **{title: (name, partial(metric_text, name)) for name, title in METRIC_NAMES.items()},
+        "Train-tuning gap": ("gap", rate),
+        "Parameters": ("parameters", "{:,.0f}".format),
+        "Features": ("features", "{:,.0f}".format),
+        "Bytes": ("bytes", size_text),
+    }
+    table = {
+        title: {column: show(values[name]) for column, values in columns.items()}
+        for title, (name, show) in text.items()
+    }
+    return pd.DataFrame(table).T
+
+
+def draw(study: Study, sweep: Tradeoff, path: Path | None, threshold: float) -> None:
     metric = st.segmented_control(
         "Metric", list(METRIC_NAMES), default="auroc", format_func=METRIC_NAMES.get, key="metric"
     )
@@ -54,37 +108,12 @@ def slide(study: Study, sweep: Tradeoff, path: Path | None) -> None:
             metric=metric,
             threshold=threshold,
             chosen=study.chosen if path is not None and path is study.chosen_path else None,
-            dense=float(dense[metric]),
+            dense=float(sweep.table.iloc[0][metric]),
             what=PLURAL[sweep.granularity],
         ),
         key="tradeoff",
         alt=f"{METRIC_NAMES[metric]} on tuning patients against the share removed.",
     )
-    if finished is not None and st.button(
-        f"Take this model: {share(finished.sparsity)} removed", key="take", icon=":material/check:"
-    ):
-        study.choose(finished, path)
-        st.rerun()
-
-
-def tiles_of(row: pd.Series, dense: pd.Series) -> list[Tile]:
-    """Performance and size, each with its change from the dense model."""
-    made = []
-    for name, title in METRIC_NAMES.items():
-        show = share if name in SHARES else rate
-        change = row[name] - dense[name]
-        made.append(
-            Tile(title, show(row[name]), f"{100 * change:+.1f} pp" if name in SHARES else f"{change:+.3f}")
-        )
-    made.append(Tile("Train-tuning gap", rate(row["gap"]), f"{row['gap'] - dense['gap']:+.3f}", help="AUROC"))
-    for name, show in (
-        ("parameters", "{:,.0f}".format),
-        ("features", "{:,.0f}".format),
-        ("bytes", size_text),
-    ):
-        left = row[name] / dense[name] - 1 if dense[name] else 0.0
-        made.append(Tile(name.capitalize(), show(row[name]), f"{left:+.1%}"))
-    return made
 
 
 def row_of(candidate: Candidate) -> pd.Series:
@@ -107,23 +136,30 @@ def row_of(candidate: Candidate) -> pd.Series:
 
 def retrain(study: Study) -> None:
     """Walk the path; explain what it is."""
-    st.subheader("After retraining")
-    st.markdown(
-        "A threshold alone breaks a network: it has to be pruned in rounds, scored again and retrained "
-        "between. Every point of this path is a finished model."
-    )
+    path = study.path
+    if path is not None:
+        st.markdown(
+            f":material/check_circle: **{path.models_trained} finished models** on the path, pruned in "
+            f"rounds and retrained between, in {path.seconds:.1f} s. A new walk starts over."
+        )
+    else:
+        st.markdown(
+            "One cut breaks a network sooner or later. Pruned in rounds, scored again and retrained between, "
+            "it holds: **every point of the path is a finished model.**"
+        )
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
-    epochs = left.number_input("Epochs a round", 0, 500, RETRAINING.epochs, key="path_epochs")
+    epochs = left.number_input("Epochs a round, at most", 0, 500, RETRAINING.epochs, key="path_epochs")
     seed = middle.number_input("Seed", 0, 2**31 - 1, 0, key="path_seed")
-    if right.button("Retrain along the path", type="primary", icon=":material/route:", key="walk"):
-        with guide.sentences():
-            path = work.walk(study, int(epochs), int(seed))
-            study.choose(path.choose("one-se"), path)
-            st.rerun()
+    kind = "primary" if path is None else "secondary"
+    if right.button("Retrain along the path", type=kind, icon=":material/route:", key="walk"):
+        walked = work.walk(study, int(epochs), int(seed))
+        study.choose(walked.choose("one-se"), walked)
+        st.rerun()
 
 
 def choose(study: Study, path: Path) -> None:
     """Rules that choose, and all candidates as a table."""
+    st.subheader("All finished models")
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
     rule = left.selectbox("Choose for me", list(RULES), format_func=RULE_NAMES.get, key="rule")
     margin = middle.number_input("Margin (AUROC)", 0.0, 0.5, 0.02, 0.005, format="%.3f", key="margin")
@@ -140,19 +176,26 @@ def table_of(path: Path, chosen: Candidate | None) -> pd.DataFrame:
     return rows.astype(dict.fromkeys(counts, "int64")).round(4)
 
 
-def chosen_model(study: Study, chosen: Candidate, path: Path) -> None:
-    """The chosen candidate in words, and what it no longer asks for."""
-    gone = no_longer_needed(path.dense.model.features, chosen)
+def told(chosen: Candidate, path: Path) -> None:
+    """The chosen candidate in words, what it no longer asks for, and the next step."""
     st.success(
-        f"Chosen: **{share(chosen.sparsity)} removed**, AUROC {rate(chosen.performance.auroc)} on tuning "
-        f"patients (dense {rate(path.dense.performance.auroc)}), "
-        f"{chosen.parameters:,} of {path.dense.parameters:,} parameters, {chosen.features} of {path.dense.features} features.",
+        f"Chosen: **{share(chosen.sparsity)} of the {PLURAL[path.granularity]} removed**, AUROC "
+        f"{rate(chosen.performance.auroc)} on tuning patients (dense {rate(path.dense.performance.auroc)}), "
+        f"{chosen.parameters:,} of {path.dense.parameters:,} parameters, "
+        f"{chosen.features} of {path.dense.features} features.",
         icon=":material/check_circle:",
     )
+    gone = no_longer_needed(path.dense.model.features, chosen)
     if gone:
         listed = ", ".join(plain(name) for name in gone)
         st.markdown(f"**This model no longer needs:** {listed}.")
     guide.next_step("pages/7_export.py", "Next: export")
+
+
+def pictured(study: Study, chosen: Candidate, path: Path) -> None:
+    """Where the chosen candidate kept its weights and features."""
+    st.subheader("The chosen model")
+    gone = no_longer_needed(path.dense.model.features, chosen)
     left, right = st.columns(2)
     with left:
         guide.chart(
@@ -182,8 +225,8 @@ study = session.study()
 guide.needs_model(study)
 guide.opening(
     "Threshold",
-    "How much can go before the model gets worse? **Move the threshold; grey is one cut without retraining, "
-    "blue points are finished models.** All figures are on tuning patients.",
+    "How much can go before the model gets worse? **Grey is one cut without retraining, blue points are "
+    "finished models.** All figures are on tuning patients.",
 )
 how = study.scoring
 st.caption(
@@ -192,9 +235,11 @@ st.caption(
 )
 with guide.sentences():
     sweep = work.swept(study)
-    slide(study, sweep, study.path)
     retrain(study)
+    if study.chosen is not None and study.chosen_path is not None:
+        told(study.chosen, study.chosen_path)
+    slide(study, sweep, study.path)
     if study.path is not None:
         choose(study, study.path)
     if study.chosen is not None and study.chosen_path is not None:
-        chosen_model(study, study.chosen, study.chosen_path)
+        pictured(study, study.chosen, study.chosen_path)

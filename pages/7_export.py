@@ -10,7 +10,7 @@ from medprune import Candidate, Cohort, Path, export
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.flow import Measured, measure, provenance, with_test_opened
 from pages.shared import guide, session
-from pages.shared.guide import Tile, rate, share, size_text
+from pages.shared.guide import Tile, change_text, metric_text, rate, share, size_text
 from pages.shared.session import Finished, Study
 
 CONTENTS = {
@@ -30,7 +30,7 @@ def build(study: Study, cohort: Cohort, chosen: Candidate, path: Path) -> None:
     record = provenance(path, chosen, cohort, dense, pruned) | {"test_openings": study.test_openings}
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
         bundle = export(model, None, FilePath(scratch) / "medprune-bundle", provenance=record)
-        study.finished = Finished(chosen, bundle, bundle.zip.read_bytes(), dense, pruned)
+        study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
 
 
 def show(finished: Finished, cohort: Cohort) -> None:
@@ -39,7 +39,7 @@ def show(finished: Finished, cohort: Cohort) -> None:
         "Export",
         f"On **{len(cohort.test):,} locked test patients** the smaller model reaches an AUROC of "
         f"**{rate(pruned.performance.auroc)}** (original {rate(dense.performance.auroc)}), with "
-        f"**{share(finished.candidate.sparsity)} removed**.",
+        f"**{share(finished.candidate.sparsity)} of its {finished.granularity}s removed**.",
     )
     st.download_button(
         "Download the bundle",
@@ -64,8 +64,8 @@ def show(finished: Finished, cohort: Cohort) -> None:
         [
             Tile(
                 METRIC_NAMES[name],
-                rate(pruned.performance[name]),
-                f"{pruned.performance[name] - dense.performance[name]:+.3f}",
+                metric_text(name, pruned.performance[name]),
+                change_text(name, pruned.performance[name] - dense.performance[name]),
             )
             for name in METRIC_NAMES
         ]
@@ -80,7 +80,11 @@ def show(finished: Finished, cohort: Cohort) -> None:
 def compared(dense: Measured, pruned: Measured) -> pd.DataFrame:
     """Both models on test patients, side by side."""
     rows = [
-        {"": title, "original": rate(dense.performance[name]), "smaller": rate(pruned.performance[name])}
+        {
+            "": title,
+            "original": metric_text(name, dense.performance[name]),
+            "smaller": metric_text(name, pruned.performance[name]),
+        }
         for name, title in METRIC_NAMES.items()
     ]
     for name, text in (("parameters", "Parameters"), ("stored", "Stored"), ("features", "Features")):
@@ -103,7 +107,9 @@ elif study.finished is not None:
 else:
     guide.opening(
         "Export",
-        f"The chosen model has **{share(study.chosen.sparsity)} removed**. Building its bundle opens the "
+        f"The chosen model has **{share(study.chosen.sparsity)} of its "
+        f"{study.chosen_path.granularity}s removed**. "
+        "Building its bundle opens the "
         f"**{len(study.cohort.test):,} locked test patients**: do it once the choice is final.",
     )
     if study.test_openings:

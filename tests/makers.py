@@ -26,7 +26,14 @@ def patient_table(rows: int = 200, classes: int = 2, seed: int = 0) -> pd.DataFr
     risk = 0.08 * (age - 60) + np.nan_to_num(lactate, nan=2.0) + (ward == "B") + rng.normal(size=rows)
     outcome = pd.qcut(risk, classes, labels=False)
     frame = pd.DataFrame(
-        {"age": age, "lactate": lactate, "visit": visit.astype(float), "sex": sex, "ward": ward, "noise": noise}
+        {
+            "age": age,
+            "lactate": lactate,
+            "visit": visit.astype(float),
+            "sex": sex,
+            "ward": ward,
+            "noise": noise,
+        }
     )
     return frame.assign(stage=[f"stage {k}" for k in outcome] if classes > 2 else outcome)
 
@@ -75,9 +82,15 @@ def untrained_model(cohort: Cohort, recipe: MLP | None = None, seed: int = 0) ->
     recipe = MLP(hidden=(6, 5), dropout=0.0) if recipe is None else recipe
     spec = recipe.network_spec(len(preparation.columns), len(cohort.classes))
     return RiskModel(
-        preparation, random_network(spec, seed), cohort.outcome, cohort.classes, origin=Origin(split=cohort.record())
+        preparation,
+        random_network(spec, seed),
+        cohort.outcome,
+        cohort.classes,
+        origin=Origin(split=cohort.record()),
     )
 
 
-def tails(*widths: int, activation: str = "relu", norm: str = "none", norm_first: bool = True) -> tuple[TailSpec, ...]:
+def tails(
+    *widths: int, activation: str = "relu", norm: str = "none", norm_first: bool = True
+) -> tuple[TailSpec, ...]:
     return tuple(TailSpec(width, activation, norm, norm_first) for width in widths)

@@ -32,7 +32,14 @@ LAYERS = (
     ("cli",),
 )
 TOP = ("__init__", "__main__")  # the public names, and `python -m medprune`
-FORBIDDEN = ("pickle.load", "pickle.loads", "joblib.load", "torch.jit.load", "torch.export.load", "st.exception")
+FORBIDDEN = (
+    "pickle.load",
+    "pickle.loads",
+    "joblib.load",
+    "torch.jit.load",
+    "torch.export.load",
+    "st.exception",
+)
 
 
 def modules() -> list[Path]:
@@ -77,7 +84,9 @@ def test_imports_point_one_way(path: Path) -> None:
 @pytest.mark.parametrize("path", modules(), ids=name_of)
 def test_the_engine_knows_no_screen(path: Path) -> None:
     screens = {target for target in imports(path) if target.split(".")[0] == "streamlit"}
-    allowed = {"streamlit.web", "streamlit.web.bootstrap"} if path.name == "cli.py" else set()  # `medprune serve`
+    allowed = (
+        {"streamlit.web", "streamlit.web.bootstrap"} if path.name == "cli.py" else set()
+    )  # `medprune serve`
     assert screens <= allowed
 
 

@@ -10,14 +10,19 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from medprune.figures.style import BAND, KEPT, REMOVED, figure, label
+from medprune.figures.style import BAND, KEPT, REMOVED, SECOND, figure, label
 from medprune.mask import Mask
 
 Array = NDArray[np.float64]
 FLOOR = 1e-4  # everything below shares the first bin
 BINS = 40
 DOCUMENT_BAND = (0.01, 0.1)
-MOST_BARS = 40
+MOST_BARS = 25
+SCALES = {
+    "layer": "score / largest score of its layer",
+    "global": "score / largest score of all",
+    "adaptive": "adaptive (LAMP) score within its layer",
+}
 
 
 @dataclass(frozen=True)
@@ -44,15 +49,15 @@ def histogram(scores: Array, threshold: float) -> Histogram:
     return Histogram(edges, removed, kept)
 
 
-def contribution_histogram(scores: Array, threshold: float, *, title: str, what: str) -> go.Figure:
+def contribution_histogram(
+    scores: Array, threshold: float, *, title: str, what: str, scope: str = "layer"
+) -> go.Figure:
     """How many ``what`` (weights, neurons, features) score how much; grey goes, blue stays."""
     bins = histogram(scores, threshold)
     # The first bin (0 to the floor) is drawn as wide as the others, at the left end of the axis.
     left = np.log10(np.maximum(bins.edges[:-1], FLOOR * bins.edges[1] / bins.edges[2]))
     right = np.log10(np.maximum(bins.edges[1:], FLOOR))
-    shown = figure(
-        title=title, x="score / largest score of its layer", y=f"number of {what}", barmode="stack"
-    )
+    shown = figure(title=title, x=SCALES[scope], y=f"number of {what}", barmode="stack")
     for name, counts, colour in (("removed", bins.removed, REMOVED), ("kept", bins.kept, KEPT)):
         shown.add_bar(
             x=(left + right) / 2,
@@ -68,7 +73,9 @@ def contribution_histogram(scores: Array, threshold: float, *, title: str, what:
     shown.add_annotation(
         x=(low + high) / 2, y=1, yref="paper", text="0.01 to 0.1", showarrow=False, yanchor="top"
     )
-    shown.add_vline(x=float(np.log10(max(threshold, FLOOR))), line_dash="dash", line_width=2)
+    shown.add_vline(
+        x=float(np.log10(max(threshold, FLOOR))), line_dash="dash", line_width=2, line_color=SECOND
+    )
     ticks = [-4, -3, -2, -1, 0]
     shown.update_xaxes(
         tickvals=ticks, ticktext=["≤ 0.0001", "0.001", "0.01", "0.1", "1"], range=[left[0], 0.02]

@@ -73,6 +73,8 @@ def tradeoff_curve(
             marker={"size": 18, "color": KEPT, "symbol": "circle-open", "line": {"width": 3}},
             hoverinfo="skip",
         )
-    shown.add_hline(y=dense, line_dash="dash", line_width=1, annotation_text="dense model")
+    shown.add_hline(
+        y=dense, line_dash="dash", line_width=1, annotation_text="dense", annotation_position="top left"
+    )
     shown.update_xaxes(tickformat=".0%", range=[-0.02, 1.02])
     return shown

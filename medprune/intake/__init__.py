@@ -265,7 +265,7 @@ class Outcome:
 
 
 def read_outcome(
-    column: TypedColumn, *, positive: str | None = None, classes: tuple[str, ...] | None = None
+    column: TypedColumn, *, positive: str | None = None, classes: Sequence[str] | None = None
 ) -> Outcome:
     """Read a column as the outcome.
 
@@ -295,7 +295,8 @@ def read_outcome(
         distinct = [*(label for label in distinct if label != wanted), wanted]
     _check_two(column.name, labels)
     if classes is not None:
-        return Outcome(_places(labels, _known_classes(column.name, distinct, classes)), classes, ())
+        order = _known_classes(column.name, distinct, tuple(classes))
+        return Outcome(_places(labels, order), order, ())
     notes: tuple[str, ...] = ()
     if len(distinct) == BINARY and positive is None:
         distinct, why = _guessed(distinct, labels, numeric=column.kind == "number")
@@ -347,8 +348,8 @@ def _check_classes(column: TypedColumn, values: pd.Series, distinct: int) -> Non
         raise BadInput(f"Outcome {column.name!r} has {distinct} different numbers; choose {cut}.")
     if distinct > MOST_CLASSES:
         raise BadInput(
-            f"Outcome {column.name!r} has {distinct} classes, more than {MOST_CLASSES}; join classes, or name "
-            "the one to predict with --positive."
+            f"Outcome {column.name!r} has {distinct} classes, more than {MOST_CLASSES}; join classes, or "
+            "name the one to predict with --positive."
         )
 
 
@@ -366,7 +367,7 @@ def _known_classes(name: str, labels: Sequence[str], classes: tuple[str, ...]) -
     if unknown:
         raise BadInput(
             f"Outcome {name!r} has the class {listed(unknown)}, which the model does not know; its classes "
-            f"are {listed(classes, most=MOST_CLASSES)}, so recode the outcome or set --positive as for the model."
+            f"are {listed(classes, most=MOST_CLASSES)}, so recode the outcome, or set --positive as before."
         )
     return classes
 

@@ -12,7 +12,7 @@ from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.performance import check_share
 from medprune.ranking import SCOPES, Array, Kept, at_threshold, best, normalise
-from medprune.removal import alive_groups, remove, removed_share
+from medprune.removal import alive_groups, mask_of, remove, removed_share
 from medprune.scoring import contributions_from, make_criterion, sum_scores
 from medprune.strategies.base import STRATEGIES, Strategy
 from medprune.training import RETRAINING, Schedule, retrain
@@ -66,11 +66,12 @@ class ContributionPath(Strategy):
             start = problem.model if self.one_shot else model
             alive = alive_groups(start, problem.granularity)
             keep = round((1 - share) * sum(part.size for part in alive))
-            if keep >= sum(int(part.sum()) for part in alive):
-                continue  # so much is gone already; a candidate must differ from the one before
             order = self._order(problem, start, alive)
             kept, threshold = best(order, alive, keep)
-            model = self._pruned(problem, start, kept, order, rounds=step if self.one_shot else 1)
+            smaller = self._cut(problem, start, kept, order)
+            if not _is_smaller(smaller, model, problem.granularity):
+                continue  # so much is gone already, or the rest always stays
+            model = self._retrained(problem, smaller, rounds=step if self.one_shot else 1)
             yield problem.candidate(model, threshold=threshold, requested=share)
 
     def _at_threshold(self, problem: Problem, threshold: float) -> Iterator[Candidate]:
@@ -78,11 +79,10 @@ class ContributionPath(Strategy):
         for _ in range(self.rounds):
             alive = alive_groups(model, problem.granularity)
             order = self._order(problem, model, alive)
-            kept = at_threshold(order, alive, threshold)
-            before = removed_share(model, problem.granularity)
-            model = self._pruned(problem, model, kept, order, rounds=1)
-            if removed_share(model, problem.granularity) == before:
+            smaller = self._cut(problem, model, at_threshold(order, alive, threshold), order)
+            if not _is_smaller(smaller, model, problem.granularity):
                 return  # nothing scores below the threshold any more
+            model = self._retrained(problem, smaller, rounds=1)
             yield problem.candidate(model, threshold=threshold, requested=None)
 
     def _order(self, problem: Problem, model: RiskModel, alive: Kept) -> tuple[Array, ...]:
@@ -96,12 +96,20 @@ class ContributionPath(Strategy):
     def _criterion_settings(self, problem: Problem) -> dict[str, int]:
         return {"seed": problem.seed} if self.criterion == "random" else {}
 
-    def _pruned(
-        self, problem: Problem, model: RiskModel, kept: Kept, order: tuple[Array, ...], rounds: int
-    ) -> RiskModel:
+    def _cut(self, problem: Problem, model: RiskModel, kept: Kept, order: tuple[Array, ...]) -> RiskModel:
+        """The model with everything outside ``kept`` removed, not retrained yet."""
         mask = remove(model, kept, problem.granularity, order=order, train_columns=problem.train.columns)
+        return replace(model, mask=mask)
+
+    def _retrained(self, problem: Problem, model: RiskModel, rounds: int) -> RiskModel:
+        """The model with its remaining weights trained on, for as long as ``rounds`` rounds last."""
         schedule = replace(
             self.schedule, epochs=self.schedule.epochs * rounds, patience=self.schedule.patience * rounds
         )
-        seed = int(np.random.SeedSequence([problem.seed, mask.kept_weights()]).generate_state(1)[0])
-        return retrain(replace(model, mask=mask), problem.train, problem.tuning, schedule=schedule, seed=seed)
+        kept = mask_of(model).kept_weights()
+        seed = int(np.random.SeedSequence([problem.seed, kept]).generate_state(1)[0])
+        return retrain(model, problem.train, problem.tuning, schedule=schedule, seed=seed)
+
+
+def _is_smaller(model: RiskModel, than: RiskModel, granularity: str) -> bool:
+    return removed_share(model, granularity) > removed_share(than, granularity)

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
+import secrets
+import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,6 +19,20 @@ from medprune import BadInput
 from medprune.tables import csv_bytes
 from pages.shared.session import Study
 
+LOG = logging.getLogger("medprune")
+
+# What a sentence of the engine calls by the shell's option, and the form on screen by its label.
+FIELDS = {
+    "--exclude": "Columns to leave out",
+    "--patient": "Patient column",
+    "--positive": "What to predict",
+    "--columns": "Its input columns",
+    "--activation": "Activation",
+    "--scaling": "Its inputs",
+    "--external": "other patients",
+}
+TILE_WIDTH = 148
+SAME = "no change"
 SMALL_TABLE = 100_000  # rows shown on screen; a download has them all
 
 
@@ -22,30 +41,37 @@ def plain(text: object) -> str:
     return "".join(f"\\{mark}" if mark in r"\`*_{}[]()<>#+-.!|$:~" else mark for mark in str(text))
 
 
+def on_screen(sentence: object) -> str:
+    """A sentence of the engine for the page: options of the shell become the fields of the form."""
+    text = re.sub(r" \([^()]*--[^()]*\)|, see --[a-z]+", "", str(sentence))
+    for option, field in FIELDS.items():
+        text = re.sub(rf"{option}\b( '[^']*'| [A-Z]+\b)?", f"“{field}”", text)
+    return plain(text)
+
+
 def sidebar(study: Study) -> None:
     """The study so far, and what this software is not."""
     with st.sidebar:
-        st.markdown("### MedPrune")
-        for done, name, detail in _steps(study):
-            icon = ":material/check_circle:" if done else ":material/radio_button_unchecked:"
-            st.markdown(f"{icon} **{name}**" + (f"  \n{plain(detail)}" if detail else ""))
+        for name, detail in _so_far(study):
+            st.markdown(f"**{name}**  \n{plain(detail)}")
         st.caption("Research use; not a medical device. The data stays on this machine.")
 
 
-def _steps(study: Study) -> list[tuple[bool, str, str]]:
-    cohort, model, chosen = study.cohort, study.model, study.chosen
-    rows = 0 if cohort is None else len(cohort.all())
-    return [
-        (
-            cohort is not None,
-            "Patients",
-            f"{study.table.name}, {rows:,} rows" if cohort and study.table else "",
-        ),
-        (model is not None, "Model", f"{model.network.nonzero():,} parameters" if model else ""),
-        (bool(study.scores), "Contributions", ""),
-        (chosen is not None, "Threshold", f"{chosen.sparsity:.0%} removed" if chosen else ""),
-        (study.finished is not None, "Export", "bundle ready" if study.finished else ""),
-    ]
+def _so_far(study: Study) -> list[tuple[str, str]]:
+    told: list[tuple[str, str]] = []
+    if study.cohort is not None and study.table is not None:
+        told.append(("Patients", f"{study.table.name}, {len(study.cohort.all()):,} rows"))
+    if study.model is not None:
+        told.append(
+            ("Model", f"{study.model.network.nonzero():,} parameters, seed {study.model.origin.seed}")
+        )
+    if study.chosen is not None:
+        told.append(
+            ("Chosen", f"{share(study.chosen.sparsity)} removed, {study.chosen.parameters:,} parameters")
+        )
+    if study.finished is not None:
+        told.append(("Bundle", "ready to download, not reviewed"))
+    return told
 
 
 def opening(title: str, answer: str) -> None:
@@ -84,7 +110,26 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except BadInput as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(on_screen(error), icon=":material/error:")
+
+
+@contextlib.contextmanager
+def boundary() -> Iterator[None]:
+    """What nobody foresaw: a number on the page, and in the terminal where it happened, without any value.
+
+    The text of an error may hold what stands in a patient's cell; its kind and place do not.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = secrets.token_hex(4)
+        frames = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)]
+        LOG.error("error %s: %s at %s", number, type(error).__name__, " > ".join(frames[-4:]))
+        st.error(
+            f"Something went wrong on our side (error {number}). Your study is as it was: go back to the "
+            "step before and try again.",
+            icon=":material/error:",
+        )
 
 
 @dataclass(frozen=True)
@@ -102,7 +147,14 @@ def tiles(row: Sequence[Tile]) -> None:
     with st.container(horizontal=True, gap="small"):
         for tile in row:
             st.metric(
-                tile.label, tile.value, tile.change, delta_color="off", help=tile.help, border=True, width=150
+                tile.label,
+                tile.value,
+                tile.change,
+                delta_color="off",  # an arrow and a number; whether that is good is for the reader
+                delta_arrow="auto" if (tile.change or "").startswith(("+", "-")) else "off",
+                help=tile.help,
+                border=True,
+                width=TILE_WIDTH,
             )
 
 
@@ -127,8 +179,13 @@ def table(frame: pd.DataFrame, *, key: str, **options: object) -> None:
     st.dataframe(frame.head(SMALL_TABLE), hide_index=True, key=f"table_{key}", **options)
     if len(frame) > SMALL_TABLE:
         st.caption(f"{SMALL_TABLE:,} of {len(frame):,} rows shown; the CSV has all.")
+    csv_button(frame, key=key, label="Table as CSV")
+
+
+def csv_button(frame: pd.DataFrame, *, key: str, label: str) -> None:
+    """A download of the whole table, safe to open in a spreadsheet."""
     st.download_button(
-        "Table as CSV",
+        label,
         data=lambda: csv_bytes(frame),
         file_name=f"{key}.csv",
         mime="text/csv",
@@ -147,6 +204,22 @@ def share(value: float) -> str:
 def rate(value: float) -> str:
     """A metric with three decimals."""
     return "n/a" if pd.isna(value) else f"{value:.3f}"
+
+
+SHARES = ("accuracy", "sensitivity", "specificity")
+
+
+def metric_text(name: str, value: float) -> str:
+    """A metric as it is written everywhere: shares in percent, the others with three decimals."""
+    return share(value) if name in SHARES else rate(value)
+
+
+def change_text(name: str, change: float) -> str | None:
+    """The change of a metric against the original model."""
+    if pd.isna(change):
+        return None
+    text = f"{100 * change:+.1f} pp" if name in SHARES else f"{change:+.3f}"
+    return SAME if not text.strip("+-0. p") else text
 
 
 def size_text(count: float) -> str:

@@ -11,6 +11,7 @@ from medprune.flow import Measured
 from medprune.training import Epoch
 
 KEY = "study"
+START = 0.05  # where the threshold starts: in the middle of the usual 0.01 to 0.1
 
 
 @dataclass
@@ -39,6 +40,7 @@ class Finished:
     """A bundle that was built, and what the test patients said."""
 
     candidate: Candidate
+    granularity: str
     bundle: Bundle
     zip: bytes
     dense: Measured
@@ -56,7 +58,7 @@ class Study:
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
     scores: dict[tuple[str, bool], Contributions] = field(default_factory=dict)
     sweeps: dict[ScoreSettings, Tradeoff] = field(default_factory=dict)
-    threshold: float = 0.0
+    threshold: float = START
     paths: dict[ScoreSettings, Path] = field(default_factory=dict)
     chosen: Candidate | None = None
     chosen_path: Path | None = None
@@ -75,7 +77,7 @@ class Study:
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
         self.model, self.epochs = model, epochs
         self.scores, self.sweeps, self.paths = {}, {}, {}
-        self.threshold = 0.0
+        self.threshold = START
         self.choose(None, None)
 
     def choose(self, candidate: Candidate | None, path: Path | None) -> None:

@@ -41,7 +41,9 @@ def test_masked_equals_compact(spec: NetworkSpec, seed: int, keep: float) -> Non
         torch.testing.assert_close(small(x[:, mask.inputs]), network(x, mask), rtol=1e-4, atol=1e-5)
 
 
-@given(specs.filter(lambda spec: all(tail.norm != "layer" for tail in spec.tails)), seeds, st.floats(0.1, 1.0))
+@given(
+    specs.filter(lambda spec: all(tail.norm != "layer" for tail in spec.tails)), seeds, st.floats(0.1, 1.0)
+)
 def test_tidying_changes_nothing_but_the_layer_norm(spec: NetworkSpec, seed: int, keep: float) -> None:
     network = random_network(spec, seed)
     mask = random_mask(network, seed, keep)

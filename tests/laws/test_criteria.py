@@ -27,7 +27,9 @@ from tests.makers import patient_cohort, random_mask, random_network, tails, unt
 GRADIENT = ("contribution", "taylor", "class_contribution")
 
 
-def brute_force_weights(model: RiskModel, x: torch.Tensor, y: torch.Tensor, criterion: str) -> dict[str, torch.Tensor]:
+def brute_force_weights(
+    model: RiskModel, x: torch.Tensor, y: torch.Tensor, criterion: str
+) -> dict[str, torch.Tensor]:
     """Mean over patients of |w * the patient's own gradient|, by torch.func, one patient at a time."""
     parameters = {name: p.double() for name, p in model.network.named_parameters()}
     buffers = {name: b.double() if b.is_floating_point() else b for name, b in model.network.named_buffers()}
@@ -40,16 +42,20 @@ def brute_force_weights(model: RiskModel, x: torch.Tensor, y: torch.Tensor, crit
         rates = class_rates(model, iter([(x.float(), y)]))
         total = {name: torch.zeros_like(p) for name, p in parameters.items()}
         for j in range(len(model.classes)):
-            slopes = vmap(grad(lambda p, row, j=j: risks(p, row) @ rates[:, j]), in_dims=(None, 0))(parameters, x)
+            slopes = vmap(grad(lambda p, row, j=j: risks(p, row) @ rates[:, j]), in_dims=(None, 0))(
+                parameters, x
+            )
             for name, p in parameters.items():
                 total[name] += (p * slopes[name]).abs().mean(0) / len(model.classes)
         return total
     if criterion == "contribution":
-        slopes = vmap(grad(lambda p, row, k: risks(p, row).gather(0, k[None])[0]), in_dims=(None, 0, 0))(parameters, x, y)
-    else:
-        slopes = vmap(grad(lambda p, row, k: -risks(p, row).gather(0, k[None])[0].log()), in_dims=(None, 0, 0))(
+        slopes = vmap(grad(lambda p, row, k: risks(p, row).gather(0, k[None])[0]), in_dims=(None, 0, 0))(
             parameters, x, y
         )
+    else:
+        slopes = vmap(
+            grad(lambda p, row, k: -risks(p, row).gather(0, k[None])[0].log()), in_dims=(None, 0, 0)
+        )(parameters, x, y)
     return {name: (p * slopes[name]).abs().mean(0) for name, p in parameters.items()}
 
 
@@ -91,7 +97,9 @@ def test_unit_and_feature_scores_equal_their_definition() -> None:
 def test_magnitude_is_the_weight() -> None:
     cohort = patient_cohort()
     model = untrained_model(cohort)
-    for scores, weight in zip(score(model, cohort.train, "magnitude").weight_scores, model.network.weights(), strict=True):
+    for scores, weight in zip(
+        score(model, cohort.train, "magnitude").weight_scores, model.network.weights(), strict=True
+    ):
         np.testing.assert_allclose(scores, weight.abs().numpy(), rtol=1e-6)
 
 

@@ -51,7 +51,9 @@ def test_every_candidate_computes_the_same_when_compact(
 ) -> None:
     for candidate in prune(model, cohort, granularity=granularity, schedule=QUICK):
         masked = candidate.model.predict_proba(cohort.test.frame)
-        np.testing.assert_allclose(compact(candidate.model).predict_proba(cohort.test.frame), masked, atol=1e-5)
+        np.testing.assert_allclose(
+            compact(candidate.model).predict_proba(cohort.test.frame), masked, atol=1e-5
+        )
 
 
 def test_the_same_seed_gives_the_same_path(cohort: Cohort, model: RiskModel) -> None:
@@ -80,7 +82,9 @@ def test_retraining_never_raises_the_tuning_loss(cohort: Cohort, model: RiskMode
 
     untouched = prune(model, cohort, sparsities=(0.5,), schedule=Schedule(epochs=0))
     retrained = prune(model, cohort, sparsities=(0.5,), schedule=Schedule(epochs=30))
-    losses = [log_loss(cohort.tuning.outcome, path.candidates[-1].tuning_risks) for path in (untouched, retrained)]
+    losses = [
+        log_loss(cohort.tuning.outcome, path.candidates[-1].tuning_risks) for path in (untouched, retrained)
+    ]
     assert losses[1] < losses[0]
 
 
@@ -109,7 +113,13 @@ def test_a_threshold_of_zero_removes_nothing_and_says_so(cohort: Cohort, model: 
 @pytest.mark.parametrize("scope", SCOPES)
 def test_a_sweep_never_gets_bigger(cohort: Cohort, model: RiskModel, granularity: str, scope: str) -> None:
     swept = sweep(
-        model, cohort.tuning, score(model, cohort.train), 21, granularity=granularity, scope=scope, train=cohort.train
+        model,
+        cohort.tuning,
+        score(model, cohort.train),
+        21,
+        granularity=granularity,
+        scope=scope,
+        train=cohort.train,
     )
     assert swept.table["sparsity"].iloc[0] == 0.0
     for name in ("parameters", "stored", "features", "bytes"):
@@ -133,7 +143,9 @@ def test_a_layer_never_collapses(seed: int, keep: float, scope: str) -> None:
         pruned = replace(model, mask=remove(model, kept, granularity, order=order, train_columns=columns))
         small = compact(pruned)
         assert all(width >= 1 for width in small.network.spec.widths)
-        np.testing.assert_allclose(pruned.risks_of(columns), small.predict_proba(cohort.train.frame), atol=1e-5)
+        np.testing.assert_allclose(
+            pruned.risks_of(columns), small.predict_proba(cohort.train.frame), atol=1e-5
+        )
 
 
 @given(seed=st.integers(0, 2**31), scope=st.sampled_from(sorted(SCOPES)))
