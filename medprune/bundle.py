@@ -6,11 +6,14 @@ onnxruntime, and only then moved into place: a bundle that exists is one that wa
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import tempfile
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -23,13 +26,15 @@ from numpy.typing import NDArray
 
 from medprune.candidate import Candidate
 from medprune.compaction import compact
-from medprune.errors import BadInput, MedPruneError
-from medprune.intake.table_file import NUMBER_MISSING, TEXT_MISSING
+from medprune.errors import BadInput, MedPruneError, listed
+from medprune.intake import table_file
+from medprune.intake.tensor_file import MOST_BYTES
 from medprune.model import RiskModel
 from medprune.model_file import describe, load_model, model_bytes
 from medprune.network import Network
 from medprune.onnx_graph import onnx_bytes
 from medprune.preparation import Preparation
+from medprune.tables import check_place, jsonable
 
 TOLERANCE = 1e-5
 PROBES = 256
@@ -42,6 +47,8 @@ FILES = (
     "predict.py",
     "load_torch.py",
 )
+LATER = ("card.md", "report.html", "review.json")  # what a review adds
+LEFT_BEHIND = ("__pycache__",)  # by Python, when the bundle's scripts are used
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +62,7 @@ class Bundle:
 
     @property
     def zip(self) -> Path:
-        return self.folder.with_name(self.folder.name + ".zip")
+        return _zip_beside(self.folder)
 
     def predict_proba(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Risks (N, classes) from raw columns, as :meth:`RiskModel.predict_proba`."""
@@ -75,8 +82,7 @@ def export(
     Raises BadInput when the folder holds something else or cannot be written; nothing is changed then.
     """
     model = compact(candidate.model if isinstance(candidate, Candidate) else candidate)
-    target = Path(folder).absolute()
-    _check_target(target)
+    target = check_target(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
@@ -97,30 +103,76 @@ def export(
 def load_bundle(path: str | Path) -> Bundle:
     """A bundle's folder or zip. Raises BadInput when it is not one, or is damaged."""
     path = Path(path)
-    try:
-        if path.is_file() and zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                read = {Path(name).name: archive.read(name) for name in archive.namelist()}
-            tensors, about = read["model.safetensors"], read["model.json"]
-        else:
-            tensors = (path / "model.safetensors").read_bytes()
-            about = (path / "model.json").read_bytes()
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(
-            f"{str(path)!r} is not a bundle: it lacks a model; give a bundle's folder or zip."
-        ) from error
+    tensors, about = (_member(path, name) for name in ("model.safetensors", "model.json"))
     try:
         description = json.loads(about)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"The model.json of {str(path)!r} is damaged; export the bundle again.") from error
+    if not isinstance(description, dict):
+        raise BadInput(f"The model.json of {str(path)!r} is damaged; export the bundle again.")
     return Bundle(path, load_model(tensors, name="model.safetensors"), description)
 
 
-def _check_target(target: Path) -> None:
-    if not target.exists():
-        return
-    if not target.is_dir() or (any(target.iterdir()) and not (target / "model.json").exists()):
-        raise BadInput(f"{str(target)!r} exists and is not a bundle; choose another name for the new one.")
+def _member(bundle: Path, name: str) -> bytes:
+    """One file of a bundle's folder or zip."""
+    try:
+        if bundle.is_dir():
+            return (bundle / name).read_bytes()
+        with zipfile.ZipFile(bundle) as archive:
+            [found] = [m for m in archive.infolist() if m.filename.rpartition("/")[2] == name]
+            if found.file_size > MOST_BYTES:
+                raise BadInput(f"The {name} in {str(bundle)!r} is larger than 2 GB, which is too large.")
+            return archive.read(found)
+    except FileNotFoundError as error:
+        what = f"it has no {name}" if bundle.exists() else "there is no such file or folder"
+        raise _no_bundle(bundle, what) from error
+    except (OSError, zipfile.BadZipFile) as error:
+        raise _no_bundle(bundle, "it is no folder and no complete zip") from error
+    except ValueError as error:
+        raise _no_bundle(bundle, f"it has no {name}, or several") from error
+    except (RuntimeError, NotImplementedError, EOFError, zlib.error) as error:
+        raise _no_bundle(bundle, "its zip is encrypted or damaged") from error
+
+
+def _no_bundle(path: Path, why: str) -> BadInput:
+    return BadInput(f"{str(path)!r} is not a bundle: {why}; give a bundle's folder or zip.")
+
+
+def check_target(folder: str | Path) -> Path:
+    """Where the bundle will be; BadInput when something else is there, or nothing can be written."""
+    try:
+        target = Path(folder).resolve()
+        archive = check_place(_zip_beside(target), "the bundle") if target.parent.exists() else None
+        if target.exists() and not target.is_dir():
+            raise BadInput(f"{str(target)!r} is a file; choose another name for the bundle.")
+        inside = sorted(entry.name for entry in target.iterdir()) if target.exists() else []
+    except (OSError, RuntimeError, ValueError) as error:
+        raise BadInput(f"The bundle cannot be written to {str(folder)!r}; choose another place.") from error
+    foreign = [name for name in inside if name not in (*FILES, *LATER, *LEFT_BEHIND)]
+    if foreign or (inside and "model.json" not in inside):
+        raise BadInput(
+            f"{str(target)!r} exists and is not just a bundle (it holds {listed(foreign or inside, most=3)}); "
+            "choose another name for the new one."
+        )
+    if archive is not None and archive.exists() and not _is_bundle_zip(archive):
+        raise BadInput(
+            f"{str(archive)!r} exists and is not a bundle's zip, which the new one would replace; "
+            "choose another name for the bundle."
+        )
+    return target
+
+
+def _zip_beside(folder: Path) -> Path:
+    return folder.with_name(folder.name + ".zip")
+
+
+def _is_bundle_zip(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {name.rpartition("/")[2] for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return names <= {*FILES, *LATER, ""} and "model.json" in names
 
 
 def _write(folder: Path, model: RiskModel, provenance: Mapping[str, Any]) -> None:
@@ -134,35 +186,43 @@ def _write(folder: Path, model: RiskModel, provenance: Mapping[str, Any]) -> Non
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(jsonable(value), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
 
 
-def _template(name: str) -> str:
-    return resources.files("medprune").joinpath("templates", name).read_text(encoding="utf-8")
+def _filled(name: str, values: Mapping[str, str]) -> str:
+    """A template with every ``@NAME@`` replaced, in one pass: a column may be called ``@NAME@`` too."""
+    text = resources.files("medprune").joinpath("templates", name).read_text(encoding="utf-8")
+    return re.sub(r"@([A-Z_]+)@", lambda mark: values[mark[1]], text)
 
 
 def _predict_script() -> str:
-    return (
-        _template("predict.py.txt")
-        .replace("@NUMBER_MISSING@", repr(sorted(NUMBER_MISSING)))
-        .replace("@TEXT_MISSING@", repr(sorted(TEXT_MISSING)))
+    """The script reads a CSV by the rules of the intake, whose constants it is given."""
+    return _filled(
+        "predict.py.txt",
+        {
+            "NUMBER_MISSING": repr(sorted(table_file.NUMBER_MISSING)),
+            "TEXT_MISSING": repr(sorted(table_file.TEXT_MISSING)),
+            "DELIMITERS": repr("".join(table_file.DELIMITERS)),
+            "DECIMAL_COMMA": f'r"{table_file.DECIMAL_COMMA}"',
+            "ENOUGH_NUMBERS": repr(table_file.ENOUGH_NUMBERS),
+            "SNIFFED": repr(table_file.SNIFFED),
+        },
     )
 
 
 def _torch_script(model: RiskModel) -> str:
     modules, renamed = _sequential(model.network)
-    columns = [column.name for column in model.preparation.columns]
-    filled = {
-        "@INPUTS@": str(model.network.spec.inputs),
-        "@COLUMNS@": json.dumps(columns, ensure_ascii=False),
-        "@CLASSES@": json.dumps(list(model.classes), ensure_ascii=False),
-        "@RENAMED@": json.dumps(renamed, indent=4),
-        "@MODULES@": "\n".join(f"        {module}," for module in modules),
-    }
-    text = _template("load_torch.py.txt")
-    for mark, value in filled.items():
-        text = text.replace(mark, value)
-    return text
+    return _filled(
+        "load_torch.py.txt",
+        {
+            "INPUTS": str(model.network.spec.inputs),
+            "COLUMNS": repr([column.name for column in model.preparation.columns]),
+            "CLASSES": repr(list(model.classes)),
+            "RENAMED": json.dumps(renamed, indent=4),
+            "MODULES": "\n".join(f"        {module}," for module in modules),
+        },
+    )
 
 
 _TORCH_ACTIVATIONS = {
@@ -244,24 +304,42 @@ def onnx_risks(model: bytes, preparation: Preparation, frame: pd.DataFrame) -> N
         ).reshape(-1, 1)
         for f in preparation.features
     }
-    risks: NDArray[np.float64] = session.run(["risks"], feed)[0]
+    risks: NDArray[np.float64] = session.run(None, feed)[0]
     return risks
 
 
 def _zipped(folder: Path) -> Path:
     """The folder as a zip with fixed times, so that the same bundle gives the same bytes."""
-    archive = folder.with_name(folder.name + ".zip")
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as out:
+    archive = _zip_beside(folder)
+    with zipfile.ZipFile(archive, "w") as out:
         for name in FILES:
-            out.writestr(zipfile.ZipInfo(f"{folder.name}/{name}"), (folder / name).read_bytes())
+            info = zipfile.ZipInfo(f"{folder.name}/{name}")
+            info.create_system, info.external_attr = 3, 0o100644 << 16  # a plain file, readable by all
+            out.writestr(info, (folder / name).read_bytes())
     return archive
 
 
 def _move_into_place(fresh: Path, archive: Path, target: Path, scratch: Path) -> None:
+    """Folder and zip change places with the old ones, which are put back when anything fails."""
     for path in (*fresh.iterdir(), archive):
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    if target.exists():
-        target.replace(scratch / "old")
-    fresh.replace(target)
-    archive.replace(target.with_name(target.name + ".zip"))
+    with _put_back(target, scratch / "old"), _put_back(_zip_beside(target), scratch / "old.zip"):
+        fresh.replace(target)
+        archive.replace(_zip_beside(target))
+
+
+@contextlib.contextmanager
+def _put_back(place: Path, aside: Path) -> Iterator[None]:
+    """Set aside what is at ``place``; it returns when the block fails."""
+    there = place.exists()
+    if there:
+        place.replace(aside)
+    try:
+        yield
+    except BaseException:
+        if place.exists():
+            place.replace(aside.with_name(f"failed {aside.name}"))
+        if there:
+            aside.replace(place)
+        raise

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from medprune.cohort import Cohort
@@ -22,7 +24,9 @@ from medprune.errors import BadInput, listed, nearest
 from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.model import Origin, Recalibration, RiskModel, check_finite
 from medprune.network import Network, NetworkSpec, frozen
+from medprune.performance import check_share
 from medprune.preparation import Preparation
+from medprune.tables import write_whole
 
 FORMAT = 1
 KEY = "medprune"
@@ -54,18 +58,8 @@ def model_bytes(model: RiskModel) -> bytes:
 
 
 def save_model(model: RiskModel, path: str | Path) -> Path:
-    """Write the model to ``path``, whole or not at all."""
-    path = Path(path)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(model_bytes(model))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise BadInput(
-            f"The model could not be written to {str(path)!r} ({error.strerror}); choose another place."
-        ) from error
-    return path
+    """Write the model to ``path``, whole or not at all. Raises BadInput when that cannot be done."""
+    return write_whole(path, model_bytes(model), "the model")
 
 
 def fingerprint(model: RiskModel) -> str:
@@ -100,36 +94,43 @@ def model_from(file: TensorFile) -> RiskModel:
         about = json.loads(file.metadata[KEY])
         if int(about["format"]) > FORMAT:
             raise BadInput(f"{file.title} was written by a newer MedPrune; update this one to read it.")
+        positive = about.get("positive")
         spec = NetworkSpec.from_json(about["network"])
-        network = network_from(spec, file.tensors, file.title)
         model = RiskModel(
             preparation=Preparation.from_json(about["preparation"]),
-            network=network,
+            network=network_from(spec, file.tensors, file.title),
             outcome=str(about["outcome"]),
             classes=tuple(str(label) for label in about["classes"]),
-            positive=about.get("positive"),
+            positive=None if positive is None else str(positive),
             recalibration=Recalibration.from_json(about["recalibration"]),
-            act_at=float(about["decision_threshold"]),
+            act_at=check_share(float(about["decision_threshold"]), f"{file.title}: the risk to act at"),
             origin=Origin.from_json(about["origin"]),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        _check_preparation(model.preparation)
+        _check_recalibration(model)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise BadInput(
             f"{file.title} does not describe its model in a way MedPrune can read; save the model again."
         ) from error
-    check_finite(network)
+    check_finite(model.network)
     _check_widths(model, file.title)
     return model
 
 
 def network_from(spec: NetworkSpec, tensors: Mapping[str, Tensor], title: str) -> Network:
     """A network of this spec holding these tensors; every name and shape must match."""
-    network = Network(spec)
-    wanted = network.state_dict()
+    if len(spec.tails) > len(tensors):
+        raise BadInput(
+            f"{title} holds {len(tensors)} tensors and describes {len(spec.tails) + 1} layers; "
+            "save the model again."
+        )
+    with torch.device("meta"):  # shapes without memory: a spec may claim any width
+        wanted = Network(spec).state_dict()
     missing, extra = sorted(set(wanted) - set(tensors)), sorted(set(tensors) - set(wanted))
     if missing or extra:
         raise BadInput(
-            f"{title} does not match its description (missing: {', '.join(missing) or 'none'}; "
-            f"unexpected: {', '.join(extra) or 'none'}); save the model again."
+            f"{title} does not match its description (missing: {listed(missing) or 'none'}; "
+            f"unexpected: {listed(extra) or 'none'}); save the model again."
         )
     for name, value in tensors.items():
         if value.shape != wanted[name].shape:
@@ -137,8 +138,39 @@ def network_from(spec: NetworkSpec, tensors: Mapping[str, Tensor], title: str) -
                 f"{title}: {name!r} has the shape {tuple(value.shape)}, its description says "
                 f"{tuple(wanted[name].shape)}; save the model again."
             )
+    network = Network(spec)
     network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()})
     return frozen(network)
+
+
+def _check_preparation(preparation: Preparation) -> None:
+    """ValueError when codes are no numbers, or a column has no code."""
+    for number in preparation.numbers:
+        if not all(
+            math.isfinite(value) for value in (number.fill, number.mean, number.scale, 1 / number.scale)
+        ):
+            raise ValueError("a number is prepared by values that are not finite")
+    codes = {code.name: code for code in preparation.categories}
+    kinds = {number.name for number in preparation.numbers}
+    for code in preparation.categories:
+        if not 0 <= int(code.fill) <= code.missing or not all(isinstance(text, str) for text in code.labels):
+            raise ValueError("a category is prepared by unknown codes")
+    for column in preparation.columns:
+        number_like = column.role in ("value", "flag") and column.feature in kinds
+        known = codes.get(column.feature)
+        category = column.role == "category" and known is not None and 0 <= column.code <= known.missing
+        if not number_like and not category:
+            raise ValueError("a column has no source")
+    if len(kinds | set(codes)) < len(preparation.features):
+        raise ValueError("a feature is prepared twice")
+
+
+def _check_recalibration(model: RiskModel) -> None:
+    how = model.recalibration
+    if not all(math.isfinite(value) for value in (how.slope, *how.intercepts)):
+        raise ValueError("the recalibration is not finite")
+    if how.intercepts and len(how.intercepts) != len(model.classes):
+        raise ValueError("the recalibration is for other classes")
 
 
 def _check_widths(model: RiskModel, title: str) -> None:
@@ -155,9 +187,9 @@ def _check_widths(model: RiskModel, title: str) -> None:
         )
 
 
-def check_fits(model: RiskModel, cohort: Cohort) -> None:
-    """BadInput when the cohort lacks columns the model needs, or its outcome has other classes."""
-    have = {feature.name: feature.kind for feature in cohort.features}
+def check_columns(model: RiskModel, offered: Iterable[str]) -> None:
+    """BadInput when a table with these columns lacks some that the model reads."""
+    have = list(offered)
     missing = [name for name in model.features if name not in have]
     if missing:
         raise BadInput(
@@ -165,6 +197,12 @@ def check_fits(model: RiskModel, cohort: Cohort) -> None:
             f"{len(missing)} of them: {listed(missing)}{nearest(missing[0], have)}; "
             "use the table it was made for, or train a new model."
         )
+
+
+def check_fits(model: RiskModel, cohort: Cohort) -> None:
+    """BadInput when the cohort lacks columns the model needs, or its outcome has other classes."""
+    have = {feature.name: feature.kind for feature in cohort.features}
+    check_columns(model, have)
     other = [f.name for f in model.preparation.features if have[f.name] != f.kind]
     if other:
         raise BadInput(
@@ -173,6 +211,6 @@ def check_fits(model: RiskModel, cohort: Cohort) -> None:
         )
     if model.classes != cohort.classes:
         raise BadInput(
-            f"The model tells {', '.join(model.classes)} apart, the table's outcome has "
-            f"{', '.join(cohort.classes)}; choose the outcome (and --positive) it was trained for."
+            f"The model tells {listed(model.classes)} apart, the table's outcome has "
+            f"{listed(cohort.classes)}; choose the outcome (and --positive) it was trained for."
         )

@@ -2,7 +2,7 @@
 
 One input a source column, shape (N, 1), named as in the table: numbers are double (NaN is missing),
 text is string (the empty string is missing). Imputing and scaling run in double and are cast to
-float32 afterwards, as in the preparation. The output ``risks`` (N, classes) is double.
+float32 afterwards, as in the preparation. The only output, ``risks`` (N, classes), is double.
 """
 
 from __future__ import annotations
@@ -28,19 +28,29 @@ IR_VERSION = 8  # read by every onnxruntime since 1.13
 
 
 class _Graph:
-    """Collects nodes and constants; every helper returns the name of its result."""
+    """Collects nodes and constants; every helper returns the name of its result.
 
-    def __init__(self) -> None:
+    Columns keep their names in the graph, so whatever is named here must differ from all ``columns``.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = frozenset(columns)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
+    def free(self, name: str) -> str:
+        """The name, with underscores at its end when a column is called so."""
+        while name in self.columns:
+            name += "_"
+        return name
+
     def constant(self, value: NDArray[Any]) -> str:
-        name = f"medprune/constant_{len(self.constants)}"
+        name = self.free(f"medprune/constant_{len(self.constants)}")
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def add(self, op: str, inputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
-        name = f"medprune/{op.lower()}_{len(self.nodes)}"
+        name = self.free(f"medprune/{op.lower()}_{len(self.nodes)}")
         self.nodes.append(helper.make_node(op, list(inputs), [name], domain=domain, **attributes))
         return name
 
@@ -57,17 +67,17 @@ def onnx_bytes(model: RiskModel) -> bytes:
 def onnx_model(model: RiskModel) -> onnx.ModelProto:
     """The compacted model as an ONNX graph of standard operators."""
     small = compact(model)
-    graph = _Graph()
+    graph = _Graph(small.features)
     prepared = _prepare(graph, small.preparation)
     logits = _network(graph, small, graph.cast(prepared, TensorProto.FLOAT))
     graph.add("Softmax", [_recalibrate(graph, small, graph.cast(logits, TensorProto.DOUBLE))], axis=1)
-    graph.nodes[-1].output[0] = "risks"
+    graph.nodes[-1].output[0] = output = graph.free("risks")
     proto = helper.make_model(
         helper.make_graph(
             graph.nodes,
             "medprune",
             [_input(feature.name, feature.kind) for feature in small.preparation.features],
-            [helper.make_tensor_value_info("risks", TensorProto.DOUBLE, ["patients", len(small.classes)])],
+            [helper.make_tensor_value_info(output, TensorProto.DOUBLE, ["patients", len(small.classes)])],
             graph.constants,
         ),
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)],

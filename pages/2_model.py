@@ -207,7 +207,7 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
 
 
 study = session.study()
-guide.needs_cohort(study)
+guide.needs_cohort(study, "Model")
 cohort = study.cohort
 if study.model is None:
     guide.opening("Model", "**Train a network on these patients, or upload one you have.**")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import streamlit as st
 
+from medprune import Contributions
 from medprune.criteria import CRITERIA
 from medprune.figures import contribution_histogram, feature_bars
 from medprune.ranking import SCOPES
@@ -52,65 +53,83 @@ def ask(study: Study) -> None:
 
 def show(study: Study, how: ScoreSettings) -> None:
     scores = work.scored(study)
-    features = scores.features.sort_values("score", ascending=False)
-    top = ", ".join(plain(name) for name in features["name"].head(3))
-    what = PLURAL[how.granularity]
+    by_true = "predicted class" if CRITERIA.get(how.criterion).classes_are_predicted else "patients of class"
     a, b = st.columns(2)
-    by_true = "patients of class" if not predicted(how.criterion) else "predicted class"
     who = a.selectbox(
         "Patients", [EVERYONE, *scores.classes],
         format_func=lambda name: name if name == EVERYONE else f"{by_true} {name}", key="who",
     )  # fmt: skip
-    shown = scores.scores(how.granularity)
-    if who != EVERYONE:
-        shown = scores.scores_of_class(how.granularity, scores.classes.index(who))
-    layers = [ALL_LAYERS, *scores.layer_names[: len(shown)]]
     layer = ALL_LAYERS
     if how.granularity != "feature":
-        layer = b.selectbox("Layer", layers, key="layer")
-    values = work.normalised(study, shown)
-    picked = values if layer == ALL_LAYERS else (values[layers.index(layer) - 1],)
-    flat = np.concatenate([part.ravel() for part in picked]) if picked else np.empty(0)
+        names = scores.layer_names[: len(scores.scores(how.granularity))]
+        layer = b.selectbox("Layer", [ALL_LAYERS, *names], key="layer")
+    cut(study, scores, who, layer)
+    features(scores, who)
+    if how.granularity != "feature":
+        with st.expander(f"Every {how.granularity}, as a table"):
+            table = scores.table(how.granularity, by_class=True).sort_values("score", ascending=False)
+            guide.table(table, key=f"{how.granularity}_contributions")
 
+
+@st.fragment
+def cut(study: Study, scores: Contributions, who: str, layer: str) -> None:
+    """The histogram, and the threshold that cuts through it."""
+    how, what = study.scoring, PLURAL[study.scoring.granularity]
     grid = [float(t) for t in work.GRID]
-    nearest = min(grid, key=lambda t: abs(t - study.threshold))
     threshold = st.select_slider(
-        "Threshold: what scores below it would be removed", grid, value=nearest,
+        "Threshold: what scores below it would be removed", grid,
+        value=min(grid, key=lambda t: abs(t - study.threshold)),
         format_func=lambda t: f"{t:.4g}", key="histogram_threshold",
     )  # fmt: skip
     study.threshold = float(threshold)
-    below = float((flat < threshold).mean()) if len(flat) else 0.0
+    values = shown_scores(study, scores, who, layer)
+    below = float((values < threshold).mean()) if len(values) else 0.0
     guide.tiles(
         [
-            Tile(f"{what.capitalize()} scored", f"{len(flat):,}"),
+            Tile(f"{what.capitalize()} scored", f"{len(values):,}"),
             Tile("Below the threshold", f"{below:.1%}"),
             Tile("Patients scored", f"{scores.patients:,}"),
         ]
     )
-    st.markdown(f"The features that contribute most: **{top}**.")
     guide.chart(
         contribution_histogram(
-            flat,
+            values,
             float(threshold),
             title=f"Contributions of {what}, {layer}, {who}",
             what=what,
             scope=how.scope,
         ),
         key=f"contributions_{how.granularity}",
-        alt=f"Histogram of the contributions of {len(flat)} {what}; {below:.0%} lie below the threshold.",
+        alt=f"Histogram of the contributions of {len(values)} {what}; {below:.0%} lie below the threshold.",
     )
+
+
+def shown_scores(study: Study, scores: Contributions, who: str, layer: str) -> np.ndarray:
+    """The scores in [0, 1] that were asked for: of whom, and of which layer."""
+    granularity = study.scoring.granularity
+    if who == EVERYONE:
+        chosen = scores.scores(granularity)
+    else:
+        chosen = scores.scores_of_class(granularity, scores.classes.index(who))
+    values = work.normalised(study, chosen)
+    if layer != ALL_LAYERS:
+        values = (values[scores.layer_names.index(layer)],)
+    return np.concatenate([part.ravel() for part in values]) if values else np.empty(0)
+
+
+def features(scores: Contributions, who: str) -> None:
+    """Features in the user's own column names, as bars and as a table."""
+    ranked = scores.features.sort_values("score", ascending=False)
+    if who != EVERYONE:
+        of_class = scores.features_by_class[scores.classes.index(who)]
+        ranked = scores.features.assign(score=of_class).sort_values("score", ascending=False)
+    top = ", ".join(plain(name) for name in ranked["name"].head(3))
     st.subheader("Features")
-    shown_features = (
-        features
-        if who == EVERYONE
-        else features.assign(
-            score=scores.features_by_class[scores.classes.index(who)][features["column"].to_numpy()]
-        )
-    )
+    st.markdown(f"The features that contribute most: **{top}**.")
     left, right = st.columns([3, 2])
     with left:
         guide.chart(
-            feature_bars(shown_features, title=f"Contribution of features, {who}"),
+            feature_bars(ranked, title=f"Contribution of features, {who}"),
             key="features",
             alt=f"Features by contribution; the most telling are {top}.",
         )
@@ -118,18 +137,10 @@ def show(study: Study, how: ScoreSettings) -> None:
         table = scores.table("feature", by_class=True).drop(columns=["layer", "row", "column"])
         table = table.rename(columns={"name": "feature"}).sort_values("score", ascending=False)
         guide.table(table, key="feature_contributions")
-    if how.granularity != "feature":
-        with st.expander(f"Every {how.granularity}, as a table"):
-            table = scores.table(how.granularity, by_class=True).sort_values("score", ascending=False)
-            guide.table(table, key=f"{how.granularity}_contributions")
-
-
-def predicted(criterion: str) -> bool:
-    return CRITERIA.get(criterion).classes_are_predicted
 
 
 study = session.study()
-guide.needs_model(study)
+guide.needs_model(study, "Contributions")
 guide.opening(
     "Contributions",
     "What each part of the model adds to its predictions: **the contribution of a weight is how much a "

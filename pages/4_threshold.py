@@ -222,7 +222,7 @@ def no_longer_needed(features: Sequence[str], chosen: Candidate) -> list[str]:
 
 
 study = session.study()
-guide.needs_model(study)
+guide.needs_model(study, "Threshold")
 guide.opening(
     "Threshold",
     "How much can go before the model gets worse? **Grey is one cut without retraining, blue points are "

@@ -97,7 +97,7 @@ def compared(dense: Measured, pruned: Measured) -> pd.DataFrame:
 
 
 study = session.study()
-guide.needs_model(study)
+guide.needs_model(study, "Export")
 if study.chosen is None or study.chosen_path is None:
     guide.opening("Export", "**No smaller model is chosen yet.**")
     st.info("Walk the path and take one of its finished models.", icon=":material/tune:")

@@ -1,4 +1,4 @@
-"""The shape of the code: imports point one way, the engine knows no screen, nothing loads other people's code."""
+"""The shape of the code: imports point one way, the engine knows no screen, no file's code is run."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_the_cut_off_is_inclusive() -> None:
 
 
 def test_an_unknown_metric_is_named() -> None:
-    with pytest.raises(BadInput, match="Metric must be one of auroc, .*, got 'auc'"):
+    with pytest.raises(BadInput, match=r"Metric must be one of auroc, .*, got 'auc'"):
         check_metric("auc")
 
 

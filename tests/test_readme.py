@@ -27,7 +27,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_python_example_runs(folder: Path) -> None:
     assert blocks("python")
-    done = subprocess.run([sys.executable, "-c", "\n".join(blocks("python"))], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks("python"))], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "AUROC" in done.stdout
     assert (folder / "smaller-model" / "model.onnx").exists()

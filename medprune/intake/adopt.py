@@ -7,10 +7,9 @@ classes, and whether the inputs are scaled already, scaled by given constants, o
 from __future__ import annotations
 
 import json
-import re
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ import torch
 from torch import Tensor
 
 from medprune.cohort import Cohort, Feature
-from medprune.errors import BadInput, nearest
+from medprune.errors import BadInput, listed, nearest
+from medprune.intake.blocks import SEQUENTIAL_HINT, Block, read_blocks
 from medprune.intake.tensor_file import TensorFile
 from medprune.model import Origin, RiskModel, check_finite
-from medprune.network import Network, NetworkSpec, TailSpec, frozen
+from medprune.network import ACTIVATIONS, Network, NetworkSpec, TailSpec, frozen
 from medprune.preparation import NumberCode, Preparation, fit_preparation
 
 SCALINGS = ("fitted", "scaled", "constants")
@@ -31,7 +31,9 @@ CONSTANTS_HINT = 'give a JSON object such as {"age": {"mean": 50, "scale": 12}}'
 @dataclass(frozen=True)
 class Adoption:
     """What the user confirms. ``columns``: the table's columns in the network's order (empty: all, as they
-    stand); ``constants``: (mean, scale) by column, for the scaling ``constants``."""
+    stand); ``classes``: in the order of the logits, of a single logit the negative one first;
+    ``constants``: (mean, scale) by column, for the scaling ``constants``; ``norm_first``: normalisations
+    come before the activation, where the file does not tell."""
 
     activation: str = "relu"
     scaling: str = "fitted"
@@ -40,20 +42,22 @@ class Adoption:
     norm_first: bool = True
     constants: Mapping[str, tuple[float, float]] | None = None
 
-
-@dataclass(frozen=True)
-class _Block:
-    """One linear layer and the normalisation after it, as found in the file."""
-
-    weight: Tensor
-    bias: Tensor
-    norm: Mapping[str, Tensor] | None
-    norm_first: bool | None  # None: the file does not tell
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise BadInput(f"Activation must be one of {', '.join(ACTIVATIONS)}, got {self.activation!r}.")
+        if self.scaling not in SCALINGS:
+            raise BadInput(f"Scaling must be one of {', '.join(SCALINGS)}, got {self.scaling!r}.")
+        for what, names in (("column", self.columns), ("class", self.classes)):
+            twice = [name for place, name in enumerate(names) if name in names[:place]]
+            if twice:
+                raise BadInput(f"The {what} {listed(twice)} is named twice; name each once, in order.")
+        if self.scaling == "constants" and self.constants is None:
+            raise BadInput(f"The scaling constants are missing; {CONSTANTS_HINT}.")
 
 
 def adopt_model(file: TensorFile, cohort: Cohort, adoption: Adoption) -> RiskModel:
     """The model in the user's file, on this cohort. Raises BadInput naming both widths when they differ."""
-    blocks = _two_classes(_blocks(file))
+    blocks = _two_classes(read_blocks(file))
     network = _network(blocks, adoption, file.title)
     check_finite(network)
     preparation = _preparation(cohort, adoption, network.spec.inputs)
@@ -70,60 +74,11 @@ def adopt_model(file: TensorFile, cohort: Cohort, adoption: Adoption) -> RiskMod
 
 def inferred_widths(file: TensorFile) -> tuple[int, ...]:
     """Widths from inputs to logits, for the form on screen."""
-    blocks = _two_classes(_blocks(file))
+    blocks = _two_classes(read_blocks(file))
     return (blocks[0].weight.shape[1], *(block.weight.shape[0] for block in blocks))
 
 
-def _blocks(file: TensorFile) -> list[_Block]:
-    groups: dict[str, dict[str, Tensor]] = {}
-    for name, value in file.tensors.items():
-        prefix, _, leaf = name.rpartition(".")
-        groups.setdefault(prefix, {})[leaf] = value
-    names = list(groups) if file.ordered else sorted(groups, key=_natural)
-    blocks: list[_Block] = []
-    last_index: int | None = None
-    for name in names:
-        parts = groups[name]
-        index = _index(name)
-        weight = parts.get("weight")
-        if weight is not None and weight.dim() == 2:  # noqa: PLR2004 - a matrix
-            blocks.append(_Block(weight, parts.get("bias", torch.zeros(weight.shape[0])), None, None))
-            last_index = index
-        elif weight is not None and weight.dim() == 1 and blocks and blocks[-1].norm is None:
-            adjacent = None if index is None or last_index is None else index == last_index + 1
-            blocks[-1] = replace(blocks[-1], norm=parts, norm_first=adjacent)
-        else:
-            raise BadInput(
-                f"{file.title}: tensor group {name!r} is no linear layer and no normalisation after one; "
-                "only multilayer perceptrons (Linear, BatchNorm1d, LayerNorm) can be read."
-            )
-    _check_chain(blocks, file.title)
-    return blocks
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
-
-
-def _index(name: str) -> int | None:
-    """The place in an nn.Sequential, when the name ends in one."""
-    last = name.rpartition(".")[2]
-    return int(last) if last.isdigit() else None
-
-
-def _check_chain(blocks: Sequence[_Block], title: str) -> None:
-    if not blocks:
-        raise BadInput(f"{title} holds no linear layer; only multilayer perceptrons can be read.")
-    for place, (first, second) in enumerate(pairwise(blocks), start=2):
-        if second.weight.shape[1] != first.weight.shape[0]:
-            raise BadInput(
-                f"{title}: layer {place} expects {second.weight.shape[1]} inputs and gets "
-                f"{first.weight.shape[0]} from the layer before; export the model as an "
-                "nn.Sequential in the order of its layers."
-            )
-
-
-def _two_classes(blocks: list[_Block]) -> list[_Block]:
+def _two_classes(blocks: list[Block]) -> list[Block]:
     """A single-logit head becomes two logits once, here: 0, and the logit of the positive class."""
     head = blocks[-1]
     if head.weight.shape[0] != 1:
@@ -132,12 +87,14 @@ def _two_classes(blocks: list[_Block]) -> list[_Block]:
     return [*blocks[:-1], replace(head, weight=weight, bias=torch.cat([torch.zeros(1), head.bias]))]
 
 
-def _network(blocks: Sequence[_Block], adoption: Adoption, title: str) -> Network:
+def _network(blocks: Sequence[Block], adoption: Adoption, title: str) -> Network:
     tails = tuple(_tail_spec(block, adoption) for block in blocks[:-1])
     spec = NetworkSpec(blocks[0].weight.shape[1], tails, blocks[-1].weight.shape[0])
     network = Network(spec)
     if blocks[-1].norm is not None:
-        raise BadInput(f"{title} normalises its output, which MedPrune cannot read; export it without.")
+        raise BadInput(
+            f"{title} normalises its output, which cannot be read; leave that out, or {SEQUENTIAL_HINT}."
+        )
     state: dict[str, Tensor] = {}
     for place, block in enumerate(blocks):
         state |= {f"layers.{place}.weight": block.weight, f"layers.{place}.bias": block.bias}
@@ -145,17 +102,11 @@ def _network(blocks: Sequence[_Block], adoption: Adoption, title: str) -> Networ
     for name, value in network.state_dict().items():
         if name.endswith("num_batches_tracked"):
             state.setdefault(name, value)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise BadInput(
-            f"{title} has normalisation layers whose width or parts do not match the layers before them; "
-            "export the model again."
-        ) from error
+    network.load_state_dict(state)
     return frozen(network)
 
 
-def _tail_spec(block: _Block, adoption: Adoption) -> TailSpec:
+def _tail_spec(block: Block, adoption: Adoption) -> TailSpec:
     width = block.weight.shape[0]
     if block.norm is None:
         return TailSpec(width, adoption.activation)
@@ -165,25 +116,21 @@ def _tail_spec(block: _Block, adoption: Adoption) -> TailSpec:
 
 
 def _preparation(cohort: Cohort, adoption: Adoption, inputs: int) -> Preparation:
-    if adoption.scaling not in SCALINGS:
-        raise BadInput(f"Scaling must be one of {', '.join(SCALINGS)}, got {adoption.scaling!r}.")
     features = _chosen_features(cohort, adoption.columns)
-    frame = cohort.train.frame
-    if adoption.scaling == "fitted":
-        full = fit_preparation(frame, features)
-        if len(full.columns) == inputs:
-            return full
-    numbers_only = all(feature.kind == "number" for feature in features)
-    if len(features) != inputs or not numbers_only:
-        text = sum(feature.kind != "number" for feature in features)
-        also = f", {text} of them text" if text else ""
+    full = fit_preparation(cohort.train.frame, features)
+    fitted = adoption.scaling == "fitted"
+    if fitted and len(full.columns) == inputs:
+        return full
+    text = [feature.name for feature in features if feature.kind != "number"]
+    if len(features) != inputs or text:
+        also = f", of which {listed(text)} {'is' if len(text) == 1 else 'are'} text" if text else ""
+        here = f", which become {len(full.columns)} inputs here" if fitted else ""
         raise BadInput(
-            f"The model's first layer takes {inputs} inputs, the table offers {len(features)} columns{also}; "
-            "name the model's columns in their order (--columns), or leave others out (--exclude)."
+            f"The model's first layer takes {inputs} inputs, the table offers {len(features)} columns{also}"
+            f"{here}; name the model's columns in their order (--columns), or leave others out (--exclude)."
         )
-    plain = fit_preparation(frame, features)
-    scaled = tuple(_scaled(code, adoption) for code in plain.numbers)
-    return Preparation(scaled, (), tuple(column for column in plain.columns if column.role == "value"))
+    scaled = tuple(_scaled(code, adoption) for code in full.numbers)
+    return Preparation(scaled, (), tuple(column for column in full.columns if column.role == "value"))
 
 
 def _scaled(code: NumberCode, adoption: Adoption) -> NumberCode:
@@ -193,10 +140,14 @@ def _scaled(code: NumberCode, adoption: Adoption) -> NumberCode:
         return replace(code, mean=0.0, scale=1.0)
     constants = adoption.constants or {}
     if code.name not in constants:
-        raise BadInput(f"The scaling constants lack column {code.name!r}; give its mean and its scale.")
+        near = nearest(code.name, constants)
+        raise BadInput(f"The scaling constants lack column {code.name!r}{near}; give its mean and scale.")
     mean, scale = constants[code.name]
-    if scale == 0:
-        raise BadInput(f"The scale of column {code.name!r} is 0; give the spread it was divided by.")
+    if scale == 0 or not math.isfinite(mean) or not math.isfinite(scale):
+        raise BadInput(
+            f"The scaling constants of column {code.name!r} are not finite, or its scale is 0; "
+            "give the mean and the spread that it was scaled by."
+        )
     return replace(code, mean=float(mean), scale=float(scale))
 
 
@@ -204,9 +155,14 @@ def _chosen_features(cohort: Cohort, columns: Sequence[str]) -> tuple[Feature, .
     if not columns:
         return cohort.features
     have = {feature.name: feature for feature in cohort.features}
+    reasons = dict(cohort.kept_out)
     for name in columns:
+        if name in reasons:
+            raise BadInput(f"Column {name!r} cannot be used here: {reasons[name]}.")
         if name not in have:
-            raise BadInput(f"The table has no usable column {name!r}{nearest(name, have)}.")
+            raise BadInput(
+                f"The table has no column {name!r} to predict from{nearest(name, have)}; correct --columns."
+            )
     return tuple(have[name] for name in columns)
 
 
@@ -219,7 +175,8 @@ def _classes(cohort: Cohort, adoption: Adoption, outputs: int) -> tuple[str, ...
         )
     if sorted(classes) != sorted(cohort.classes):
         raise BadInput(
-            f"The classes given ({', '.join(classes)}) are not the outcome's ({', '.join(cohort.classes)})."
+            f"The classes given are {listed(classes)}, the outcome's are {listed(cohort.classes)}; "
+            "name the outcome's in the model's order."
         )
     return classes
 
@@ -239,8 +196,8 @@ def _in_order(network: Network, given: Sequence[str], wanted: Sequence[str]) -> 
 def read_constants(path: str | Path) -> dict[str, tuple[float, float]]:
     """Scaling constants from a JSON file: ``{"age": {"mean": 50, "scale": 12}, ...}``."""
     try:
-        return constants_from(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
+        return constants_from(json.loads(Path(path).read_text(encoding="utf-8-sig")))
+    except (OSError, ValueError, RecursionError) as error:
         raise BadInput(
             f"The scaling constants in {Path(path).name!r} could not be read; {CONSTANTS_HINT}."
         ) from error

@@ -104,7 +104,8 @@ def _header(data: bytes, title: str) -> tuple[dict[str, Any], int]:
     """The parsed header, and where the tensors' bytes begin."""
     if len(data) < 10 or data[8:9] != b"{":  # noqa: PLR2004 - the 8-byte header length and "{}"
         raise BadInput(
-            f"{title} is neither a safetensors file nor a PyTorch state_dict; export the model as one of them."
+            f"{title} is neither a safetensors file nor a PyTorch state_dict; "
+            "export the model as one of them."
         )
     length = int.from_bytes(data[:8], "little")
     if length > LARGEST_HEADER:

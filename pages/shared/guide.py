@@ -86,9 +86,10 @@ def next_step(page: str, label: str) -> None:
         st.switch_page(page)
 
 
-def needs_cohort(study: Study) -> None:
+def needs_cohort(study: Study, title: str) -> None:
     """Stop here, kindly, when there are no patients yet."""
     if study.cohort is None:
+        st.title(title)
         st.info(
             "There are no patients yet: choose a sample or bring a table first.", icon=":material/groups:"
         )
@@ -96,9 +97,11 @@ def needs_cohort(study: Study) -> None:
         st.stop()
 
 
-def needs_model(study: Study) -> None:
-    needs_cohort(study)
+def needs_model(study: Study, title: str) -> None:
+    """Stop here, kindly, when there is no model yet."""
+    needs_cohort(study, title)
     if study.model is None:
+        st.title(title)
         st.info("There is no model yet: train one or upload one first.", icon=":material/hub:")
         next_step("pages/2_model.py", "Go to Model")
         st.stop()

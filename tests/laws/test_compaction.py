@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medprune import compact
-from medprune.bundle import onnx_risks, probe_rows
 from medprune.compaction import compact_network, compacted_widths, tidy
 from medprune.network import ACTIVATIONS, NORMS, NetworkSpec
-from medprune.onnx_graph import onnx_bytes
-from medprune.removal import mask_of
-from tests.makers import patient_cohort, random_mask, random_network, tails, untrained_model
+from tests.makers import random_mask, random_network, tails
 
 specs = st.builds(
     lambda inputs, widths, activation, norm, first, classes: NetworkSpec(

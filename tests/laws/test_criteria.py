@@ -141,8 +141,12 @@ def test_merged_sums_equal_one_pass(criterion: str) -> None:
     merged = sum_scores(model, parts[0], chosen)
     for part in parts[1:]:
         merged = merged.merge(sum_scores(model, part, chosen))
-    for a, b in zip([*whole.weights, *whole.units, whole.features], [*merged.weights, *merged.units, merged.features],
-                    strict=True):  # fmt: skip
+    pairs = zip(
+        [*whole.weights, *whole.units, whole.features],
+        [*merged.weights, *merged.units, merged.features],
+        strict=True,
+    )
+    for a, b in pairs:
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-4, atol=1e-6)
     assert whole.patients.tolist() == merged.patients.tolist()
 

@@ -1,0 +1,218 @@
+"""The pages without a browser: the whole job, bad uploads, and what must stay when something fails."""
+
+from __future__ import annotations
+
+import io
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from medprune import load_bundle
+from tests.makers import patient_table
+
+REPO = Path(__file__).resolve().parents[2]
+PAGES = ["1_patients", "2_model", "3_contributions", "4_threshold", "7_export"]
+LONG = 120
+
+
+@pytest.fixture
+def app(monkeypatch: pytest.MonkeyPatch) -> AppTest:
+    monkeypatch.chdir(REPO)
+    return AppTest.from_file(str(REPO / "app.py"), default_timeout=LONG).run()
+
+
+def go(app: AppTest, page: str) -> AppTest:
+    return healthy(app.switch_page(f"pages/{page}.py").run())
+
+
+def healthy(app: AppTest) -> AppTest:
+    """Neither an exception nor the sentence that stands in for one."""
+    assert not app.exception
+    assert not [error for error in app.error if "our side" in error.value], app.error
+    return app
+
+
+def texts(app: AppTest) -> str:
+    return " ".join(element.value for kind in ("markdown", "caption", "error", "info", "warning", "success")
+                    for element in app.get(kind))  # fmt: skip
+
+
+def with_sample(app: AppTest, name: str = "breast_cancer") -> AppTest:
+    return healthy(app.button(key=f"sample_{name}.csv").click().run())
+
+
+def trained(app: AppTest) -> AppTest:
+    go(app, "2_model")
+    app.text_input(key="hidden").set_value("8")
+    app.number_input(key="epochs").set_value(20)
+    return healthy(app.button(key="train").click().run())
+
+
+def uploaded(app: AppTest, frame: pd.DataFrame, name: str = "mine.csv") -> AppTest:
+    data = frame.to_csv(index=False).encode()
+    return healthy(app.file_uploader(key="table_upload").set_value((name, data, "text/csv")).run())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_what_to_do_when_there_is_nothing(app: AppTest, page: str) -> None:
+    go(app, page)
+    assert app.title
+    assert app.button
+
+
+def test_the_listed_pages_are_the_written_ones() -> None:
+    listed = (REPO / "app.py").read_text(encoding="utf-8")
+    written = {path.stem for path in (REPO / "pages").glob("[0-9]*.py")}
+    assert written == {page for page in PAGES if f"pages/{page}.py" in listed}
+
+
+def test_the_whole_job(app: AppTest, tmp_path: Path) -> None:
+    with_sample(app)
+    assert "569 rows and 30 features" in texts(app)
+    assert "CC BY 4.0" in texts(app)
+    trained(app)
+    assert "AUROC of" in texts(app)
+    go(app, "3_contributions")
+    assert app.metric[0].label == "Weights scored"
+    for granularity in ("feature", "neuron", "weight"):
+        healthy(app.selectbox(key="granularity").set_value(granularity).run())
+        healthy(app.selectbox(key="who").set_value("malignant").run())
+    go(app, "4_threshold")
+    before = {metric.label: metric.value for metric in app.metric}
+    healthy(app.button(key="walk").click().run())
+    assert "Chosen:" in texts(app)
+    after = {metric.label: metric.value for metric in app.metric}
+    assert "AUROC, retrained" in after
+    assert "AUROC, retrained" not in before
+    go(app, "7_export")
+    healthy(app.button(key="build").click().run())
+    assert "locked test patients" in texts(app)
+    study = app.session_state["study"]
+    archive = tmp_path / "bundle.zip"
+    archive.write_bytes(study.finished.zip)
+    bundle = load_bundle(archive)
+    test = study.cohort.test
+    expected = study.chosen.model.predict_proba(test.frame)
+    assert abs(bundle.predict_proba(test.frame) - expected).max() < 1e-5
+
+
+def test_the_slider_moves_every_figure(app: AppTest) -> None:
+    trained(with_sample(app))
+    go(app, "4_threshold")
+    slider = app.select_slider(key="threshold")
+    low = app.table[0].value["one cut"].to_dict()
+    healthy(slider.set_value(study_grid()[-25]).run())
+    high = app.table[0].value["one cut"].to_dict()
+    metrics = {"AUROC", "Accuracy", "F1", "Sensitivity", "Specificity", "Train-tuning gap"}
+    assert set(low) >= metrics | {"Parameters", "Features", "Bytes"}
+    assert low["Parameters"] != high["Parameters"]
+    assert low["Removed"] != high["Removed"]
+
+
+def study_grid() -> list[float]:
+    from pages.shared.work import GRID
+
+    return [float(threshold) for threshold in GRID]
+
+
+def test_ones_own_table_with_text_missing_values_and_four_classes(app: AppTest) -> None:
+    uploaded(app, patient_table(300, classes=4))
+    healthy(app.selectbox(key="outcome_column").set_value("stage").run())
+    healthy(app.button(key="use_table").click().run())
+    assert "300 rows and 6 features" in texts(app)
+    trained(app)
+    go(app, "3_contributions")
+    go(app, "4_threshold")
+    healthy(app.button(key="walk").click().run())
+    assert "Chosen:" in texts(app)
+
+
+def test_an_outcome_with_many_values_asks_for_a_cut_point(app: AppTest) -> None:
+    uploaded(app, patient_table())
+    healthy(app.selectbox(key="outcome_column").set_value("age").run())
+    assert "cut-point" in texts(app)
+    healthy(app.number_input(key="cut_point").set_value(60.0).run())
+    healthy(app.button(key="use_table").click().run())
+    assert "200 rows" in texts(app)
+
+
+def test_a_bad_table_is_a_sentence_and_the_study_stays(app: AppTest) -> None:
+    with_sample(app)
+    before = app.session_state["study"].cohort
+    app.button(key="other_patients").click().run()
+    for data in (b"", b"a,b\n", b"a,a\n1,2\n", b"\x80\x04anything", b"<html>log in</html>"):
+        app.file_uploader(key="table_upload").set_value(("bad.csv", data or b" ", "text/csv")).run()
+        assert healthy(app).error, data
+    assert before is not None
+
+
+def test_text_among_numbers_names_the_column_and_not_the_cell(app: AppTest) -> None:
+    frame = patient_table().astype({"age": str})
+    frame.loc[3, "age"] = "Jane Doe 12345"
+    uploaded(app, frame)
+    app.selectbox(key="outcome_column").set_value("stage").run()
+    app.button(key="use_table").click().run()
+    said = " ".join(error.value for error in app.error)
+    assert "age" in said
+    assert "Jane" not in texts(app)
+
+
+def state_dict_bytes(*widths: int) -> bytes:
+    torch.manual_seed(0)
+    layers: list[torch.nn.Module] = []
+    for a, b in pairwise(widths):
+        layers += [torch.nn.Linear(a, b), torch.nn.ReLU()]
+    out = io.BytesIO()
+    torch.save(torch.nn.Sequential(*layers[:-1]).state_dict(), out)
+    return out.getvalue()
+
+
+def test_a_state_dict_is_taken_once_confirmed(app: AppTest) -> None:
+    with_sample(app)
+    go(app, "2_model")
+    app.file_uploader(key="model_upload").set_value(
+        ("m.pt", state_dict_bytes(30, 5, 1), "application/octet-stream")
+    )
+    healthy(app.run())
+    assert "30 → 5 → 2" in texts(app)
+    healthy(app.button(key="use_model").click().run())
+    assert app.session_state["study"].model.origin.source == "uploaded"
+    assert "uploaded" in texts(app)
+
+
+def test_a_model_of_another_width_is_told_with_both(app: AppTest) -> None:
+    trained(with_sample(app))
+    before = app.session_state["study"].model
+    app.file_uploader(key="model_upload").set_value(
+        ("m.pt", state_dict_bytes(12, 5, 2), "application/octet-stream")
+    )
+    healthy(app.run())
+    said = " ".join(error.value for error in app.error)
+    assert "12" in said
+    assert "30" in said
+    assert app.session_state["study"].model is before
+
+
+def test_a_new_model_forgets_what_belonged_to_the_old_one(app: AppTest) -> None:
+    trained(with_sample(app))
+    go(app, "4_threshold")
+    healthy(app.button(key="walk").click().run())
+    assert app.session_state["study"].chosen is not None
+    trained(app)
+    study = app.session_state["study"]
+    assert study.chosen is None
+    assert not study.paths
+    assert not study.sweeps
+
+
+def test_user_text_is_never_markup() -> None:
+    from pages.shared.guide import on_screen, plain
+
+    assert plain("<img src=x> [a](http://b) $x$ :red[y]") == (
+        r"\<img src=x\> \[a\]\(http\:\/\/b\) \$x\$ \:red\[y\]".replace(r"\/", "/")
+    )
+    assert "--exclude" not in on_screen("leave the column out with --exclude 'age'.")
