@@ -142,7 +142,10 @@ def check_target(folder: str | Path) -> Path:
     """Where the bundle will be; BadInput when something else is there, or nothing can be written."""
     try:
         target = Path(folder).resolve()
-        archive = check_place(_zip_beside(target), "the bundle") if target.parent.exists() else None
+        archive, there = _zip_beside(target), target.parent
+        while not there.exists():
+            there = there.parent
+        check_place(there / archive.name, "the bundle")
         if target.exists() and not target.is_dir():
             raise BadInput(f"{str(target)!r} is a file; choose another name for the bundle.")
         inside = sorted(entry.name for entry in target.iterdir()) if target.exists() else []
@@ -151,10 +154,10 @@ def check_target(folder: str | Path) -> Path:
     foreign = [name for name in inside if name not in (*FILES, *LATER, *LEFT_BEHIND)]
     if foreign or (inside and "model.json" not in inside):
         raise BadInput(
-            f"{str(target)!r} exists and is not just a bundle (it holds {listed(foreign or inside, most=3)}); "
-            "choose another name for the new one."
+            f"{str(target)!r} exists and is not just a bundle, as it holds "
+            f"{listed(foreign or inside, most=3)}; choose another name for the new one."
         )
-    if archive is not None and archive.exists() and not _is_bundle_zip(archive):
+    if archive.exists() and not _is_bundle_zip(archive):
         raise BadInput(
             f"{str(archive)!r} exists and is not a bundle's zip, which the new one would replace; "
             "choose another name for the bundle."

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprune.cohort import Cohort, Split
+from medprune.errors import BadInput
 from medprune.mask import Mask
 from medprune.model import RiskModel
 from medprune.performance import Performance, performance
@@ -61,9 +62,11 @@ class Problem:
 
     @classmethod
     def of(cls, model: RiskModel, cohort: Cohort, granularity: str, seed: int) -> Problem:
+        if check_granularity(granularity) == "neuron" and not model.network.tails:
+            raise BadInput("This network has no hidden layer: prune its weights or features instead.")
         return cls(
             model=model,
-            granularity=check_granularity(granularity),
+            granularity=granularity,
             train=prepare(model.preparation, cohort.train),
             tuning=prepare(model.preparation, cohort.tuning),
             train_split=cohort.train,

@@ -115,6 +115,7 @@ class Tail(nn.Module):
     def __init__(self, spec: TailSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.noise: torch.Generator | None = None  # of dropout, set while training
         self.norm: nn.Module | None = None
         if spec.norm == "batch":
             self.norm = nn.BatchNorm1d(spec.width, eps=spec.eps)
@@ -137,7 +138,12 @@ class Tail(nn.Module):
     def forward(self, z: Tensor, keep: Tensor | None = None) -> Tensor:
         act = ACTIVATIONS[self.spec.activation]
         h = act(self.normalise(z, keep)) if self.spec.norm_first else self.normalise(act(z), keep)
-        return functional.dropout(h, self.spec.dropout, self.training)
+        return self._dropped_out(h) if self.training and self.spec.dropout else h
+
+    def _dropped_out(self, h: Tensor) -> Tensor:
+        """Dropout with noise of our own: the global generator is shared by everything else in the process."""
+        kept = torch.rand(h.shape, generator=self.noise) >= self.spec.dropout
+        return h * kept / (1 - self.spec.dropout)
 
 
 def _layer_norm_over(z: Tensor, keep: Tensor, norm: nn.LayerNorm) -> Tensor:

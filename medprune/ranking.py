@@ -77,6 +77,8 @@ def at_threshold(normalised: Sequence[Array], alive: Sequence[NDArray[np.bool_]]
 
 def best(normalised: Sequence[Array], alive: Sequence[NDArray[np.bool_]], keep: int) -> tuple[Kept, float]:
     """Keep the ``keep`` best alive ones, ties broken by place; also the threshold this amounts to."""
+    if not normalised:
+        return (), 1.0
     flat = np.concatenate([s.ravel() for s in normalised])
     living = np.concatenate([a.ravel() for a in alive])
     ranked = np.where(living, flat, -1.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from medprune.performance import BINARY, check_metric, decisions
 
 RESAMPLES = 1_000
+CHUNK = 5_000_000  # rows times resamples held at a time
 Array = NDArray[np.float64]
 
 
@@ -53,28 +54,37 @@ def _smallest(rule: Rule, allowed: NDArray[np.bool_]) -> int:
 
 
 def _metrics(rule: Rule) -> tuple[Array, Array]:
-    """The metric of every candidate (C,), larger is better, and over bootstrap resamples (C, B)."""
+    """The metric of every candidate (C,), larger is better, and over bootstrap resamples (C, RESAMPLES)."""
     check_metric(rule.metric)
-    weights = bootstrap_weights(rule.outcome, rule.patients, RESAMPLES, seed=0)
     everyone = np.ones((1, len(rule.outcome)))
+    drawn = [_under(rule, weights) for weights in _resamples(rule)]
+    return _under(rule, everyone)[:, 0], np.concatenate(drawn, axis=1)
+
+
+def _resamples(rule: Rule) -> Iterator[Array]:
+    """Row weights (B, N) of all resamples, a bounded number at a time."""
+    rng = np.random.default_rng(0)
+    most = max(1, CHUNK // len(rule.outcome))
+    for start in range(0, RESAMPLES, most):
+        size = min(most, RESAMPLES - start)
+        yield bootstrap_weights(rule.outcome, rule.patients, size, rng)
+
+
+def _under(rule: Rule, weights: Array) -> Array:
+    """The metric of every candidate (C, B) under row weights (B, N); larger is better."""
     sign = -1.0 if rule.metric == "brier" else 1.0
-    rows = [
-        weighted_metric(rule.metric, rule.outcome, risks, np.vstack([everyone, weights]), rule.act_at)
-        for risks in rule.risks
-    ]
-    table = sign * np.array(rows)
-    return table[:, 0], table[:, 1:]
+    rows = [weighted_metric(rule.metric, rule.outcome, risks, weights, rule.act_at) for risks in rule.risks]
+    return sign * np.array(rows)
 
 
 def bootstrap_weights(
-    outcome: NDArray[np.int64], patients: NDArray[np.uint64], resamples: int, *, seed: int
+    outcome: NDArray[np.int64], patients: NDArray[np.uint64], resamples: int, rng: np.random.Generator
 ) -> Array:
     """How often each row is drawn (resamples, N): patients are drawn, not rows, within their outcome.
 
     Drawing within the outcome keeps every class in every resample; a patient with several rows
     belongs to the class of the highest of them.
     """
-    rng = np.random.default_rng(seed)
     _, owner = np.unique(patients, return_inverse=True)
     stratum = np.zeros(owner.max() + 1, dtype=np.int64)
     np.maximum.at(stratum, owner, outcome)

@@ -25,6 +25,7 @@ from medprune.network import MLP, Network, frozen, initial_network
 from medprune.preparation import Preparation, fit_preparation
 
 SMALL = 200_000  # parameters
+MOST_STEPS = 200  # an epoch
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,9 @@ def fit(
         work.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
     )
     generator = torch.Generator().manual_seed(seed)
-    torch.manual_seed(seed)  # dropout draws from the global generator
     best, lowest, since = copy.deepcopy(work), _loss(work, tuning_data, mask), 0
+    for tail in work.tails:
+        tail.noise = generator
     yield Epoch(0, schedule.epochs, _loss(work, train_data, mask), lowest, best=True), best
     for number in range(1, schedule.epochs + 1):
         batches = _batches(len(train_data.outcome), schedule.batch_size, generator)
@@ -203,7 +205,11 @@ def _one_epoch(
 
 
 def _batches(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """Random batches of about ``size``; never a last one of a single patient, which BatchNorm cannot take."""
+    """Random batches of about ``size``, larger ones for a big table.
+
+    Never a last one of a single patient, which BatchNorm cannot take.
+    """
+    size = max(size, n // MOST_STEPS)
     order = torch.randperm(n, generator=generator)
     return tuple(torch.tensor_split(order, max(1, n // size)))
 

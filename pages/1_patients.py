@@ -54,9 +54,7 @@ def start(study: Study) -> None:
 
 def use_sample(study: Study, sample: cache.Sample) -> None:
     table = sample.table()
-    cohort = load_cohort(
-        read_table(table.data, name=table.name), outcome=sample.outcome, positive=sample.positive
-    )
+    cohort = load_cohort(table.frame, outcome=sample.outcome, positive=sample.positive)
     study.use_table(table)
     study.use_cohort(cohort)
 
@@ -75,13 +73,15 @@ def upload(study: Study) -> None:
     if file is None:
         return
     with guide.sentences():
-        data = file.getvalue()
-        frame = read_table(data, name=file.name)
-        configure(study, Table(file.name, data), frame)
+        if study.draft is None or study.draft.key != file.file_id:
+            with st.spinner("Reading the table…", show_time=True):
+                study.draft = Table(file.name, read_table(file.getvalue(), name=file.name), file.file_id)
+        configure(study, study.draft)
 
 
-def configure(study: Study, table: Table, frame: pd.DataFrame) -> None:
+def configure(study: Study, table: Table) -> None:
     """Ask what the table cannot say itself: the outcome, whose rows these are, what to leave out."""
+    frame = table.frame
     names = list(frame.columns)
     st.markdown(f"**{plain(table.name)}**: {len(frame):,} rows, {len(names)} columns.")
     st.dataframe(frame.head(5), hide_index=True, key="upload_preview")
@@ -102,7 +102,7 @@ def configure(study: Study, table: Table, frame: pd.DataFrame) -> None:
         key="exclude_columns",
     )
     if st.button("Use these patients", type="primary", key="use_table"):
-        with st.spinner("Reading the table…", show_time=True):
+        with st.spinner("Sorting the patients…", show_time=True):
             cohort = load_cohort(
                 frame, outcome=outcome, patient=patient, positive=positive, exclude=tuple(exclude)
             )

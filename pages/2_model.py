@@ -1,10 +1,11 @@
 """Model: upload, restore or train a network."""
 
 import json
+from dataclasses import replace
 
 import streamlit as st
 
-from medprune import MLP, Cohort, RiskModel, Schedule, performance, train_steps
+from medprune import MLP, Cohort, RiskModel, Schedule, load_cohort, performance, train_steps
 from medprune.figures import learning_curve
 from medprune.intake.adopt import SCALINGS, Adoption, adopt_model, constants_from, inferred_widths
 from medprune.intake.tensor_file import TensorFile, read_tensors
@@ -22,6 +23,7 @@ SCALING_NAMES = {
     "scaled": "the table is scaled already",
     "constants": "by the constants I upload",
 }
+UNKNOWN = "It is unknown which of these patients this model was trained on: its figures may flatter it."
 REDRAW_EVERY = 5  # epochs between two drawings of the live curve
 
 
@@ -85,26 +87,36 @@ def upload(study: Study, cohort: Cohort) -> None:
     with guide.sentences():
         tensors = read_tensors(file.getvalue(), name=file.name)
         if KEY in tensors.metadata:
-            model = model_from(tensors)
-            check_fits(model, cohort)
-            check_split(model, cohort)
-            st.markdown(f"**{plain(file.name)}** fits these patients: {len(model.features)} features.")
-            ready = model
+            ready = model_from(tensors)
+            cohort = with_its_split(study, cohort, ready)
+            check_fits(ready, cohort)
+            st.markdown(f"**{plain(file.name)}** fits these patients: {len(ready.features)} features.")
         else:
             ready = confirm(tensors, cohort)
         if st.button("Use this model", type="primary", key="use_model"):
+            study.use_cohort(cohort)
             study.use_model(ready, [])
             st.rerun()
 
 
-def check_split(model: RiskModel, cohort: Cohort) -> None:
-    """Say whether this model has seen these patients."""
+def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
+    """The cohort dealt as it was when the model was trained: nobody it has seen may test it."""
     seen = model.origin.split
-    if seen is None or seen.table_hash != cohort.table_hash or seen.seed != cohort.seed:
-        st.warning(
-            "It is unknown which of these patients this model was trained on: its figures may flatter it.",
-            icon=":material/help:",
-        )
+    if seen is None or seen.table_hash != cohort.table_hash or study.table is None:
+        st.warning(UNKNOWN, icon=":material/help:")
+        return cohort
+    if seen == cohort.record():
+        return cohort
+    st.info("The patients are dealt again as when this model was trained.", icon=":material/shuffle:")
+    return load_cohort(
+        study.table.frame,
+        outcome=cohort.outcome,
+        patient=cohort.patient,
+        positive=cohort.positive,
+        exclude=cohort.exclude,
+        split=seen,
+        classes=model.classes,
+    )
 
 
 def confirm(tensors: TensorFile, cohort: Cohort) -> RiskModel:
@@ -129,10 +141,7 @@ def confirm(tensors: TensorFile, cohort: Cohort) -> RiskModel:
         cohort,
         Adoption(activation, scaling, tuple(columns), tuple(classes), norm_first, constants),
     )
-    st.warning(
-        "It is unknown which of these patients this model was trained on: its figures may flatter it.",
-        icon=":material/help:",
-    )
+    st.warning(UNKNOWN, icon=":material/help:")
     agreement(model, cohort)
     return model
 
@@ -199,11 +208,25 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
             icon=":material/download:",
             key="download_model",
         )
+    ask_cut_off(study, model)
     if study.epochs:
         guide.chart(
             learning_curve(study.epochs), key="learning_curve", alt="Loss on train and tuning by epoch."
         )
     st.subheader("Another model")
+
+
+def ask_cut_off(study: Study, model: RiskModel) -> None:
+    """At which risk a doctor would act: it decides accuracy, F1, sensitivity and specificity everywhere."""
+    if len(model.classes) != BINARY:
+        return
+    act_at = st.number_input(
+        "Act on a risk of at least", 0.01, 0.99, model.act_at, 0.01, key=f"act_at_{id(model)}", width=260,
+        help="Accuracy, F1, sensitivity and specificity count patients on either side of it.",
+    )  # fmt: skip
+    if act_at != model.act_at:
+        study.use_model(replace(model, act_at=float(act_at)), study.epochs)
+        st.rerun()
 
 
 study = session.study()

@@ -42,7 +42,9 @@ def slide(study: Study, sweep: Tradeoff, path: Path | None) -> None:
         draw(study, sweep, path, threshold)
     with right:
         st.markdown("**Side by side**, on tuning patients")
-        st.table(side_by_side(dense, row, finished))
+        figures = side_by_side(dense, row, finished)
+        st.table(figures)
+        guide.csv_button(figures.reset_index(names="figure"), key="side_by_side", label="Table as CSV")
         if finished is None:
             st.caption("Retrain along the path to fill the last column.")
         elif st.button(
@@ -59,15 +61,14 @@ def headline(row: pd.Series, dense: pd.Series, finished: Candidate | None, what:
     auroc = row["auroc"] - dense["auroc"]
     shown = [
         Tile(f"{what.capitalize()} removed", share(row["sparsity"])),
-        Tile("AUROC, one cut", rate(row["auroc"]), change_text("auroc", auroc), help="before retraining"),
+        Tile("One-cut AUROC", rate(row["auroc"]), change_text("auroc", auroc), help="before retraining"),
         Tile("Parameters", f"{row['parameters']:,.0f}", f"of {dense['parameters']:,.0f}"),
         Tile("Features", f"{row['features']:,.0f}", f"of {dense['features']:,.0f}"),
-        Tile("Size", size_text(row["bytes"]), f"of {size_text(dense['bytes'])}", help="model.onnx"),
     ]
     if finished is not None:
         retrained = finished.performance.auroc - dense["auroc"]
         tile = Tile(
-            "AUROC, retrained",
+            "Path AUROC",
             rate(finished.performance.auroc),
             change_text("auroc", retrained),
             help=f"the nearest finished model of the path, {share(finished.sparsity)} removed",
@@ -177,7 +178,7 @@ def table_of(path: Path, chosen: Candidate | None) -> pd.DataFrame:
 
 
 def told(chosen: Candidate, path: Path) -> None:
-    """The chosen candidate in words, what it no longer asks for, and the next step."""
+    """The chosen candidate in words, and the next step."""
     st.success(
         f"Chosen: **{share(chosen.sparsity)} of the {PLURAL[path.granularity]} removed**, AUROC "
         f"{rate(chosen.performance.auroc)} on tuning patients (dense {rate(path.dense.performance.auroc)}), "
@@ -185,10 +186,6 @@ def told(chosen: Candidate, path: Path) -> None:
         f"{chosen.features} of {path.dense.features} features.",
         icon=":material/check_circle:",
     )
-    gone = no_longer_needed(path.dense.model.features, chosen)
-    if gone:
-        listed = ", ".join(plain(name) for name in gone)
-        st.markdown(f"**This model no longer needs:** {listed}.")
     guide.next_step("pages/7_export.py", "Next: export")
 
 
@@ -196,6 +193,9 @@ def pictured(study: Study, chosen: Candidate, path: Path) -> None:
     """Where the chosen candidate kept its weights and features."""
     st.subheader("The chosen model")
     gone = no_longer_needed(path.dense.model.features, chosen)
+    if gone:
+        listed = ", ".join(plain(name) for name in gone)
+        st.markdown(f"**It no longer needs {len(gone)} of {path.dense.features} features:** {listed}.")
     left, right = st.columns(2)
     with left:
         guide.chart(

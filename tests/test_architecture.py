@@ -29,6 +29,8 @@ LAYERS = (
     ("bundle",),
     ("flow",),
     ("figures",),
+    ("sources",),
+    ("verbs",),
     ("cli",),
 )
 TOP = ("__init__", "__main__")  # the public names, and `python -m medprune`

@@ -71,7 +71,7 @@ def test_an_unknown_metric_is_named() -> None:
 def test_the_bootstrap_draws_patients_within_their_outcome() -> None:
     outcome = np.array([0, 0, 1, 1, 1, 0])
     patients = np.array([1, 1, 2, 2, 3, 4], dtype=np.uint64)
-    weights = bootstrap_weights(outcome, patients, 200, seed=0)
+    weights = bootstrap_weights(outcome, patients, 200, np.random.default_rng(0))
     assert (weights[:, 0] == weights[:, 1]).all()
     assert (weights[:, 2] == weights[:, 3]).all()
     assert (weights[:, 0] + weights[:, 5] == 2).all()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from medprune.intake.table_file import read_table
 from pages.shared.session import Table
 
 SAMPLES = Path(__file__).resolve().parents[2] / "assets" / "samples"
@@ -26,7 +27,8 @@ class Sample:
     about: str
 
     def table(self) -> Table:
-        return Table(self.file, (SAMPLES / self.file).read_bytes(), self.source, self.licence, self.about)
+        frame = read_table(SAMPLES / self.file)
+        return Table(self.file, frame, "", self.source, self.licence, self.about)
 
 
 @st.cache_data(max_entries=1, show_spinner=False)

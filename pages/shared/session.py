@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pandas as pd
 import streamlit as st
 
 from medprune import Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
@@ -16,10 +17,11 @@ START = 0.05  # where the threshold starts: in the middle of the usual 0.01 to 0
 
 @dataclass
 class Table:
-    """An uploaded or sample table, before it becomes a cohort."""
+    """An uploaded or sample table as it was read, before it becomes a cohort. ``key`` tells uploads apart."""
 
     name: str
-    data: bytes
+    frame: pd.DataFrame
+    key: str = ""
     source: str = ""
     licence: str = ""
     about: str = ""
@@ -52,6 +54,7 @@ class Study:
     """What this user has done so far. Setting a part forgets whatever was computed from the old one."""
 
     table: Table | None = None
+    draft: Table | None = None  # uploaded, but not yet in use
     cohort: Cohort | None = None
     model: RiskModel | None = None
     epochs: list[Epoch] = field(default_factory=list)
@@ -66,7 +69,7 @@ class Study:
     test_openings: int = 0
 
     def use_table(self, table: Table | None) -> None:
-        self.table = table
+        self.table, self.draft = table, None
         self.use_cohort(None)
 
     def use_cohort(self, cohort: Cohort | None) -> None:

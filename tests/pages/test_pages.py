@@ -86,8 +86,8 @@ def test_the_whole_job(app: AppTest, tmp_path: Path) -> None:
     healthy(app.button(key="walk").click().run())
     assert "Chosen:" in texts(app)
     after = {metric.label: metric.value for metric in app.metric}
-    assert "AUROC, retrained" in after
-    assert "AUROC, retrained" not in before
+    assert "Path AUROC" in after
+    assert "Path AUROC" not in before
     go(app, "7_export")
     healthy(app.button(key="build").click().run())
     assert "locked test patients" in texts(app)

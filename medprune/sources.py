@@ -1,0 +1,132 @@
+"""The table and the model that a verb of the shell is given, and the split that belongs to them.
+
+A model that MedPrune wrote knows its split, its classes and the columns it reads, whatever else the table
+holds; of a plain state_dict the options say what the file cannot.
+"""
+
+from __future__ import annotations
+
+import csv
+from argparse import Namespace as Options
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from medprune.errors import BadInput, listed
+
+if TYPE_CHECKING:
+    from medprune.cohort import Cohort
+    from medprune.intake.adopt import Adoption
+    from medprune.intake.tensor_file import TensorFile
+    from medprune.model import RiskModel
+
+
+def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
+    """The cohort that the options describe; ``source`` is the table when it has been read already."""
+    from medprune.cohort import load_cohort
+
+    common = {"patient": options.patient, "positive": options.positive, "seed": options.seed}
+    return load_cohort(
+        options.data if source is None else source,
+        outcome=options.outcome,
+        exclude=tuple(options.exclude),
+        time=options.time,
+        horizon=options.horizon,
+        **(common | more),
+    )
+
+
+def cohort_and_model(options: Options) -> tuple[Cohort, RiskModel]:
+    """The model and its cohort, with the split that the model was made on."""
+    from medprune.intake.tensor_file import read_tensors
+    from medprune.model_file import KEY
+
+    file = read_tensors(options.model)
+    cohort, model = _described(options, file) if KEY in file.metadata else _adopted(options, file)
+    return replace(cohort, notes=(*file.notes, *cohort.notes)), acting(model, options)
+
+
+def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
+    """A model that says of itself what it reads: that, whatever else the table holds."""
+    from medprune.intake.table_file import read_with_notes
+    from medprune.model_file import check_columns, check_fits, model_from
+
+    model = model_from(file)
+    wrong = [name for name in model.features if name in options.exclude]
+    if wrong:
+        raise BadInput(f"The model reads {listed(wrong)}, which --exclude would leave out; leave it in.")
+    frame, notes = read_with_notes(options.data)
+    check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
+    cohort = cohort_of(
+        options,
+        frame,
+        positive=model.positive if options.positive is None else options.positive,
+        classes=model.classes,
+        split=model.origin.split,
+        external=options.external,
+        features=model.preparation.features,
+    )
+    check_fits(model, cohort)
+    _check_positive(options.positive, model)
+    used = {options.outcome, cohort.patient, *options.exclude, *model.features}
+    unread = tuple((str(name), "the model does not read it") for name in frame.columns if name not in used)
+    return replace(cohort, notes=(*notes, *cohort.notes), kept_out=unread), model
+
+
+def _check_positive(asked: str | None, model: RiskModel) -> None:
+    """BadInput when --positive names the class that is the negative one of the model."""
+    negative, positive = model.classes[0], model.classes[-1]
+    if asked is not None and len(model.classes) == 2 and asked.strip().lower() == negative.lower():  # noqa: PLR2004
+        raise BadInput(
+            f"The model was trained to predict {positive!r}, not {negative!r}; leave --positive out, or "
+            "train a new model."
+        )
+
+
+def _adopted(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
+    """A plain state_dict, read as its user says."""
+    from medprune.intake.adopt import adopt_model
+
+    adoption = _adoption(options, file.title)
+    if options.external:
+        raise BadInput(
+            f"{file.title} does not say which patients it was trained on, so none can be declared external; "
+            "leave --external out."
+        )
+    cohort = cohort_of(options)
+    model = adopt_model(file, cohort, adoption)
+    flagged = {column.feature for column in model.preparation.columns if column.role != "value"}
+    frame = cohort.all().frame
+    holes = [name for name in model.features if name not in flagged and frame[name].isna().any()]
+    more = f"Missing values of {listed(holes)} are replaced by the median of train." if holes else ""
+    return (replace(cohort, notes=(*cohort.notes, more)) if more else cohort), model
+
+
+def _adoption(options: Options, title: str) -> Adoption:
+    from medprune.intake.adopt import Adoption, read_constants
+
+    if options.activation is None or options.scaling is None:
+        raise BadInput(
+            f"{title} is a plain state_dict and does not say how it was built; add --activation (such as "
+            "relu) and --scaling (fitted, scaled, or constants=FILE.json), and --columns when the table's "
+            "order differs."
+        )
+    scaling, _, constants = options.scaling.partition("=")
+    return Adoption(
+        activation=options.activation,
+        scaling=scaling,
+        columns=_names(options.columns),
+        classes=_names(options.classes),
+        norm_first=not options.norm_last,
+        constants=read_constants(constants) if constants else None,
+    )
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    """Names between commas; one that holds a comma stands in double quotation marks."""
+    rows = list(csv.reader([text or ""], skipinitialspace=True))
+    return tuple(part.strip() for part in rows[0]) if text and rows else ()
+
+
+def acting(model: RiskModel, options: Options) -> RiskModel:
+    """The model, acting at the risk that was asked for."""
+    return model if options.act_at is None else replace(model, act_at=options.act_at)

@@ -1,0 +1,335 @@
+"""What each verb of the shell does: its options go in, its JSON object and its sentence come out.
+
+Engine imports stay inside the functions: the parser of :mod:`medprune.cli` answers without them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace as Options
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tqdm import tqdm
+
+from medprune.errors import BadInput
+from medprune.sources import acting, cohort_and_model, cohort_of
+
+if TYPE_CHECKING:
+    from medprune.cohort import Cohort
+    from medprune.flow import Choice
+    from medprune.model import RiskModel
+    from medprune.scoring import Contributions
+
+Answer = tuple[Any, str]
+T = TypeVar("T")
+
+WIDEST = 16_384  # units in a hidden layer
+MOST_THRESHOLDS = 10_001
+LARGEST_SEED = 2**63 - 1
+LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
+
+
+def check_common(options: Options) -> None:
+    """What every verb takes, checked before any work."""
+    from medprune.performance import check_share
+
+    if not 0 <= options.seed <= LARGEST_SEED:
+        raise BadInput(f"The seed must be a whole number from 0, got {options.seed}.")
+    if getattr(options, "act_at", None) is not None:
+        check_share(options.act_at, "The risk to act at (--act-at)")
+
+
+# --- verbs -----------------------------------------------------------------------------------------
+
+
+def inspect(options: Options) -> Answer:
+    cohort = cohort_of(options)
+    report = cohort.quality
+    if options.json:
+        _tell(options, cohort.notes)
+    lines = [
+        f"{report.rows} rows, {report.columns} columns; outcome {cohort.outcome}: "
+        f"{', '.join(cohort.classes)}."
+    ]
+    lines += [f"- {note}" for note in cohort.notes]
+    lines += [f"- {problem.message}" for problem in report.problems]
+    return report.to_json(), "\n".join(lines)
+
+
+def train(options: Options) -> Answer:
+    from medprune.flow import measure, with_test_opened
+    from medprune.model_file import save_model
+
+    _check_out(options, "the model")
+    _hidden(options.hidden)
+    cohort = cohort_of(options)
+    _tell(options, cohort.notes)
+    model = with_test_opened(_trained(options, cohort))
+    measured = measure(model, cohort.test)
+    path = save_model(model, options.out)
+    auroc, parameters = measured.performance.auroc, measured.size.parameters
+    return (
+        {"auroc": auroc, "parameters": parameters, "model": str(path)},
+        f"Trained on {len(cohort.train)} patients: AUROC {auroc:.3f} on {len(cohort.test)} test patients, "
+        f"{parameters:,} parameters, written to {path}.",
+    )
+
+
+def score(options: Options) -> Answer:
+    from medprune.scoring import score as score_model
+    from medprune.tables import write_whole
+
+    name = options.criterion or "contribution"
+    settings = _criterion_settings(name, options)
+    if options.out:
+        _check_out(options, "the scores")
+    cohort, model = cohort_and_model(options)
+    _tell(options, cohort.notes)
+    if len(settings.get("rates", model.classes)) != len(model.classes):
+        raise BadInput(
+            f"The rates are for {len(settings['rates'])} classes, the model tells {len(model.classes)} "
+            "apart; give one row for each of its classes."
+        )
+    split = cohort.all() if options.split == "all" or options.external else cohort.train
+    scored = score_model(model, split, name, **settings)
+    if options.out:
+        write_whole(options.out, scores_csv(scored), "the scores")
+    top = scored.features.sort_values("score", ascending=False)
+    features = [{"name": n, "score": float(s)} for n, s in zip(top["name"], top["score"], strict=True)]
+    layers = scored.weights.groupby("layer", sort=False)["score"]
+    weights = [
+        {"layer": layer, "count": len(s), "mean": float(s.mean()), "largest": float(s.max())}
+        for layer, s in layers
+    ]
+    first = ", ".join(f"{feature['name']} ({feature['score']:.3g})" for feature in features[:5])
+    return (
+        {
+            "criterion": name,
+            "split": split.name,
+            "patients": scored.patients,
+            "weights": weights,
+            "features": features,
+            "out": options.out,
+        },
+        f"{name} over {scored.patients} patients; the features that contribute most: {first}.",
+    )
+
+
+def scores_csv(scored: Contributions) -> bytes:
+    """All scores as one CSV: granularity, layer, row, column, name, score, and the score of each class."""
+    import pandas as pd
+
+    from medprune.scoring import GRANULARITIES
+    from medprune.tables import csv_bytes
+
+    tables = []
+    for granularity in GRANULARITIES:
+        table = scored.table(granularity, by_class=True)
+        table.insert(0, "granularity", granularity)
+        tables.append(table.astype({"row": "Int64", "column": "Int64"}))
+    return csv_bytes(pd.concat([table for table in tables if len(table)], ignore_index=True))
+
+
+def sweep(options: Options) -> Answer:
+    from medprune.ranking import SCOPES
+    from medprune.scoring import check_granularity
+    from medprune.scoring import score as score_model
+    from medprune.sweep import sweep as sweep_thresholds
+    from medprune.sweep import threshold_grid
+
+    name, scope = options.criterion or "contribution", options.scope or "layer"
+    settings = _criterion_settings(name, options)
+    check_granularity(options.granularity)
+    _check_one_of("Scope", scope, SCOPES)
+    thresholds = _thresholds(options.thresholds)
+    threshold_grid(thresholds)
+    cohort, model = cohort_and_model(options)
+    _tell(options, cohort.notes)
+    train, tuning = (None, cohort.test) if options.external else (cohort.train, cohort.tuning)
+    scored = score_model(model, tuning if train is None else train, name, **settings)
+    result = sweep_thresholds(
+        model, tuning, scored, thresholds, granularity=options.granularity, scope=scope, train=train
+    )
+    best = result.table["auroc"].max()
+    good = result.table[~(result.table["auroc"] < best - 0.01)].iloc[-1]
+    return (
+        result.to_json(),
+        f"One shot, before retraining, on {len(tuning)} {result.split} patients: threshold "
+        f"{good['threshold']:.2f} removes {good['sparsity']:.0%} at AUROC {good['auroc']:.3f} "
+        f"(best of the sweep {best:.3f}).",
+    )
+
+
+def _thresholds(text: str) -> int | list[float]:
+    try:
+        found = int(text) if text.isdecimal() else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise BadInput(
+            f"Thresholds are a count such as 101 or numbers such as 0.01,0.1, got {text!r}."
+        ) from None
+    count = found if isinstance(found, int) else len(found)
+    if count > MOST_THRESHOLDS:
+        raise BadInput(f"A sweep takes at most {MOST_THRESHOLDS:,} thresholds, got {count:,}.")
+    return found
+
+
+def prune(options: Options) -> Answer:
+    from medprune.bundle import check_target
+    from medprune.flow import Choice, run
+
+    if options.external:
+        raise BadInput(
+            "Pruning retrains on train patients, and an external table has none; prune on the table that the "
+            "model was made on, and use the external one with score, sweep or predict."
+        )
+    choice = Choice(options.threshold, options.sparsity, options.choose or "one-se", options.margin)
+    settings = _prune_settings(options, choice)
+    check_target(options.out)
+    _hidden(options.hidden)
+    cohort, dense = cohort_and_model(options) if options.model else (cohort_of(options), None)
+    _tell(options, cohort.notes)
+    model = _trained(options, cohort) if dense is None else dense
+    job = run(
+        model,
+        cohort,
+        options.out,
+        strategy=options.strategy,
+        granularity=options.granularity,
+        choice=choice,
+        seed=options.seed,
+        watch=lambda steps: _bar(steps, "pruning", options, lambda step: (step.number, step.of)),
+        **settings,
+    )
+    before, after = job.dense, job.pruned
+    return (
+        job.to_json(),
+        f"Removed {job.chosen.sparsity:.1%} of the {job.path.granularity}s: "
+        f"AUROC {after.performance.auroc:.3f} (was {before.performance.auroc:.3f}) "
+        f"on {len(cohort.test)} test patients, "
+        f"{after.size.parameters:,} of {before.size.parameters:,} parameters, "
+        f"{after.size.features} of {before.size.features} features. "
+        f"Bundle (not reviewed) in {job.bundle.folder}.",
+    )
+
+
+def _prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
+    """The strategy's settings that were given. Everything wrong is told before anything is trained."""
+    from medprune.performance import check_share
+    from medprune.scoring import check_granularity
+    from medprune.selection import RULES
+    from medprune.strategies.base import make_strategy
+
+    given = {"criterion": options.criterion, "scope": options.scope}
+    settings = {name: value for name, value in given.items() if value is not None}
+    make_strategy(options.strategy, **(choice.settings() | settings))
+    _criterion_settings(options.criterion or "contribution", options)
+    check_granularity(options.granularity)
+    _check_one_of("Rule", choice.rule, RULES)
+    check_share(choice.margin, "The margin")
+    return settings
+
+
+def predict(options: Options) -> Answer:
+    from medprune.bundle import load_bundle
+    from medprune.intake.table_file import read_with_notes
+    from medprune.tables import csv_bytes, risk_table, write_whole
+
+    _check_out(options, "the risks")
+    bundle = load_bundle(options.bundle)
+    frame, notes = read_with_notes(options.data)
+    _tell(options, notes)
+    risks = bundle.predict_proba(frame)
+    write_whole(options.out, csv_bytes(risk_table(risks, bundle.model.classes)), "the risks")
+    return {"rows": len(risks), "out": options.out}, f"Risks of {len(risks)} rows written to {options.out}."
+
+
+# --- what they share --------------------------------------------------------------------------------
+
+
+def _trained(options: Options, cohort: Cohort) -> RiskModel:
+    from medprune.network import MLP
+    from medprune.training import train_steps
+
+    steps = train_steps(cohort, MLP(hidden=_hidden(options.hidden)), seed=options.seed)
+    *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
+    assert last.model is not None
+    return acting(last.model, options)
+
+
+def _hidden(text: str) -> tuple[int, ...]:
+    try:
+        widths = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        widths = (0,)
+    if not all(0 < width <= WIDEST for width in widths):
+        raise BadInput(f"Hidden widths are whole numbers from 1 to {WIDEST:,} such as 64,32, got {text!r}.")
+    return widths
+
+
+def _criterion_settings(name: str, options: Options) -> dict[str, Any]:
+    """The settings of a criterion that the shell can give it; BadInput when there is no such criterion."""
+    from medprune.criteria import CRITERIA
+
+    known = {setting.name for setting in fields(CRITERIA.get(name))}  # type: ignore[arg-type]
+    settings = {"seed": options.seed} if "seed" in known else {}
+    rates = getattr(options, "rates", None)
+    if rates is None:
+        return settings
+    if "rates" not in known:
+        raise BadInput(f"The criterion {name!r} takes no --rates; class_contribution does.")
+    return settings | {"rates": _rates(rates)}
+
+
+def _rates(path: str) -> tuple[tuple[float, ...], ...]:
+    try:
+        rows = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        rates = tuple(tuple(float(rate) for rate in row) for row in rows)
+    except (OSError, ValueError, TypeError, RecursionError):
+        rates = ()
+    square = all(len(row) == len(rates) and all(0 <= rate <= 1 for rate in row) for row in rates)
+    if not rates or not square:
+        raise BadInput(
+            f"The rates in {Path(path).name!r} could not be read; give JSON with a row for every true class "
+            "and a rate in [0, 1] for every predicted one, such as [[0.9, 0.1], [0.2, 0.8]]."
+        )
+    return rates
+
+
+def _check_one_of(what: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> None:
+    if name not in known:
+        raise BadInput(f"{what} must be one of {', '.join(known)}, got {name!r}.")
+
+
+def _check_out(options: Options, what: str) -> None:
+    """BadInput when the result could not be written, or would replace what it is made from."""
+    from medprune.tables import check_place
+
+    place = check_place(options.out, what)
+    for name in ("data", "model", "bundle"):
+        source = getattr(options, name, None)
+        if source and place.exists() and Path(source).exists() and place.samefile(source):
+            raise BadInput(f"{options.out!r} is an input of this verb; choose another file for {what}.")
+
+
+def _tell(options: Options, notes: Iterable[str]) -> None:
+    """What was decided or left out, a line each on standard error."""
+    for note in notes if not options.quiet else ():
+        sys.stderr.write(f"note: {note}\n")
+
+
+def _bar(
+    steps: Iterable[T], what: str, options: Options, place: Callable[[T], tuple[int, int]]
+) -> Iterable[T]:
+    """The steps, with a progress bar on standard error: redrawn on a terminal, a line at times in a log."""
+    pause = 0.1 if sys.stderr.isatty() else LOG_EVERY
+    with tqdm(
+        desc=what, disable=options.quiet, leave=False, file=sys.stderr, mininterval=pause, maxinterval=pause
+    ) as bar:
+        for step in steps:
+            number, bar.total = place(step)
+            bar.update(number - bar.n)
+            yield step
