@@ -132,11 +132,11 @@ def network_from(spec: NetworkSpec, tensors: Mapping[str, Tensor], title: str) -
             f"{title} does not match its description (missing: {listed(missing) or 'none'}; "
             f"unexpected: {listed(extra) or 'none'}); save the model again."
         )
-    for name, value in tensors.items():
-        if value.shape != wanted[name].shape:
+    for name, value in wanted.items():
+        if tensors[name].shape != value.shape:
             raise BadInput(
-                f"{title}: {name!r} has the shape {tuple(value.shape)}, its description says "
-                f"{tuple(wanted[name].shape)}; save the model again."
+                f"{title}: {name!r} has the shape {tuple(tensors[name].shape)}, its description says "
+                f"{tuple(value.shape)}; save the model again."
             )
     network = Network(spec)
     network.load_state_dict({name: value.to(wanted[name].dtype) for name, value in tensors.items()})

@@ -92,6 +92,17 @@ def test_safetensors_and_their_metadata() -> None:
     assert file.title == "The file 'a.safetensors'"
 
 
+@pytest.mark.parametrize("start", [b"\x80", b"PK"])
+def test_a_header_length_may_look_like_the_start_of_another_format(start: bytes) -> None:
+    whole = safetensors.torch.save(STATE)
+    length = int.from_bytes(whole[:8], "little")
+    wanted = int.from_bytes(start, "little")
+    padded = whole[8 : 8 + length].ljust(wanted + 256 * (length // 256 + 1) if start == b"\x80" else wanted)
+    data = len(padded).to_bytes(8, "little") + padded + whole[8 + length :]
+    assert data.startswith(start)
+    assert set(read_tensors(data).tensors) == set(STATE)
+
+
 def test_a_state_dict_keeps_its_order(tmp_path: Path) -> None:
     backwards = OrderedDict(reversed(STATE.items()))
     path = tmp_path / "net.pt"

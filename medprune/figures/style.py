@@ -17,18 +17,22 @@ BAND = "rgba(230, 159, 0, 0.15)"
 LONGEST_LABEL = 32
 
 
+def inert(text: object) -> str:
+    """User text without markup or MathJax."""
+    return html.escape(str(text), quote=False).replace("$", "&#36;")
+
+
 def label(text: object) -> str:
-    """User text as a label: no markup, no MathJax, not too long."""
+    """User text as a label: inert, and not too long."""
     plain = str(text)
-    short = plain if len(plain) <= LONGEST_LABEL else plain[: LONGEST_LABEL - 1] + "…"
-    return html.escape(short, quote=False).replace("$", "&#36;")
+    return inert(plain if len(plain) <= LONGEST_LABEL else plain[: LONGEST_LABEL - 1] + "…")
 
 
 def figure(*, title: str, x: str, y: str, height: int = 380, **layout: Any) -> go.Figure:
     """An empty figure with the house layout; ``uirevision`` keeps the user's zoom over updates."""
     made = go.Figure()
     made.update_layout(
-        title={"text": title, "x": 0, "xanchor": "left", "font": {"size": 16}},
+        title={"text": inert(title), "x": 0, "xanchor": "left", "font": {"size": 16}},
         xaxis_title=x,
         yaxis_title=y,
         height=height,

@@ -136,7 +136,7 @@ def _in_order(linears: list[_Group], title: str) -> list[_Group]:
     found = list(islice(_chains(numbered, title), 2))
     if len(found) > 1:
         raise BadInput(
-            f"{title} does not tell the order of its layers {listed(g.name for g in linears)}; "
+            f"{title} does not tell the order of its layers {listed(sorted(g.name for g in linears))}; "
             f"save it as a PyTorch state_dict, or {SEQUENTIAL_HINT}."
         )
     return found[0] if found else numbered

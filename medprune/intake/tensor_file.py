@@ -58,6 +58,8 @@ class TensorFile:
 def read_tensors(source: str | Path | bytes, *, name: str = "") -> TensorFile:
     """Tensors of a safetensors file or state_dict. Raises BadInput; nothing in the file is executed."""
     data, title = _read(source, name)
+    if data[8:9] == b"{" and data[5:8] == b"\0\0\0":  # looked for first: a length may begin like the others
+        return _checked(_safetensors(data, title))
     if data[:2] == b"PK":
         return _checked(_state_dict(data, title))
     if data[:1] == b"\x80":
