@@ -14,19 +14,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.errors import BadInput, listed, nearest
-from medprune.intake import (
-    IDENTIFIES,
-    REPEATS,
-    UNKNOWN,
-    Feature,
-    Outcome,
-    TypedColumn,
-    read_outcome,
-    typed,
-    typed_for,
-    unfit,
-)
+from medprune.intake.columns import IDENTIFIES, REPEATS, Feature, TypedColumn, typed, typed_for, unfit
 from medprune.intake.table_file import Source, TableFile, read_with_notes
+from medprune.outcome import UNKNOWN, Outcome, read_outcome
 from medprune.quality import QualityReport, Table, assess
 from medprune.splits import (
     NOWHERE,

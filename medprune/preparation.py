@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.cohort import Feature
-from medprune.intake.table_file import typed_for
+from medprune.intake.columns import typed_for
 
 RARE_PATIENTS = 5  # a category seen less often on train cannot be learnt, it joins "(other)"
 RARE_SHARE = 0.005

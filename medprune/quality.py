@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medprune.intake import ALL_MISSING, IDENTIFIES, ONE_VALUE, REPEATS
+from medprune.intake.columns import ALL_MISSING, IDENTIFIES, ONE_VALUE, REPEATS
 
 KINDS = (
     "missing", "imbalance", "duplicate", "repeated_patient", "identical", "collinear", "constant",

@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.errors import BadInput
-from medprune.intake import NUMBER_MISSING, TypedColumn, as_text
+from medprune.intake.columns import NUMBER_MISSING, TypedColumn, as_text
 
 SPLITS = ("train", "tuning", "test")
 TRAIN, TUNING, TEST = range(3)

@@ -14,7 +14,7 @@ PACKAGE = REPO / "medprune"
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
     ("errors", "registry"),
-    ("intake", "intake.table_file", "intake.tensor_file"),
+    ("intake", "intake.columns", "intake.table_file", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
     ("cohort",),
     ("mask", "preparation", "performance", "tables"),

@@ -1,7 +1,7 @@
 """A patient table from outside: a CSV or Parquet file, an upload's bytes, or a data frame.
 
 :func:`read_table` gives raw columns: every cell of a CSV is still text. What the columns mean is
-decided by :mod:`medprune.intake`, whose rules are offered here too.
+decided by :mod:`medprune.intake.columns`, whose rules are offered here too.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from typing import TypeAlias
 import pandas as pd
 
 from medprune.errors import BadInput, listed
-from medprune.intake import NUMBER_MISSING, TEXT_MISSING, Feature, TypedColumn, clean_name, typed, typed_for
+from medprune.intake.columns import (
+    NUMBER_MISSING,
+    TEXT_MISSING,
+    Feature,
+    TypedColumn,
+    clean_name,
+    typed,
+    typed_for,
+)
 
 __all__ = [
     "NUMBER_MISSING",
