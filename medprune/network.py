@@ -29,6 +29,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "identity": lambda z: z,
 }
 NORMS = ("none", "batch", "layer")
+WIDEST = 16_384  # units in a hidden layer
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,21 @@ class MLP:
     def network_spec(self, inputs: int, outputs: int) -> NetworkSpec:
         tails = (TailSpec(width, self.activation, self.norm, dropout=self.dropout) for width in self.hidden)
         return NetworkSpec(inputs, tuple(tails), outputs)
+
+
+def hidden_widths(text: str) -> tuple[int, ...]:
+    """Widths of the hidden layers as a user writes them; none is a logistic regression.
+
+    >>> hidden_widths("64, 32")
+    (64, 32)
+    """
+    try:
+        widths = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        widths = (0,)
+    if not all(0 < width <= WIDEST for width in widths):
+        raise BadInput(f"Hidden widths are whole numbers from 1 to {WIDEST:,} such as 64,32, got {text!r}.")
+    return widths
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from medprune.figures import learning_curve
 from medprune.intake.adopt import SCALINGS, Adoption, adopt_model, constants_from, inferred_widths
 from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.model_file import KEY, check_fits, model_bytes, model_from
-from medprune.network import ACTIVATIONS, NORMS
+from medprune.network import ACTIVATIONS, NORMS, hidden_widths
 from medprune.performance import BINARY
 from medprune.training import Epoch
 from pages.shared import guide, session
@@ -43,8 +43,7 @@ def ask_training() -> tuple[MLP, Schedule, int]:
             "Learning rate", 1e-5, 1.0, Schedule().learning_rate, format="%.4f", key="rate"
         )
         seed = d.number_input("Seed", 0, 2**31 - 1, 0, key="seed")
-    widths = tuple(int(part) for part in hidden.replace(",", " ").split() if part.isdigit())
-    recipe = MLP(hidden=widths, activation=activation, norm=norm, dropout=dropout)
+    recipe = MLP(hidden=hidden_widths(hidden), activation=activation, norm=norm, dropout=dropout)
     return recipe, Schedule(epochs=int(epochs), learning_rate=float(rate_)), int(seed)
 
 
