@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import streamlit as st
+import torch
 
 from pages.shared import guide, session
+
+torch.set_num_threads(1)  # many sessions share few cores; small networks gain nothing from a second thread
 
 ASSETS = Path(__file__).parent / "assets"
 PAGES = (

@@ -52,6 +52,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.outcome)
 
+    def told(self) -> str:
+        """How many patients, and how many rows when that is not the same."""
+        patients = len(np.unique(self.patients))
+        if patients == len(self):
+            return f"{patients:,} {self.name} patients"
+        return f"{patients:,} {self.name} patients ({len(self):,} rows)"
+
     def take(self, name: str, places: NDArray[np.intp]) -> Split:
         """The rows at these places, under another name."""
         return Split(

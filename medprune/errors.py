@@ -30,7 +30,7 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     ''
     """
     by_lower = {choice.lower(): choice for choice in choices}
-    found = difflib.get_close_matches(name.strip().lower(), by_lower, n=1)
+    found = difflib.get_close_matches(name.strip().lower(), by_lower, n=1, cutoff=0.7)
     return f" (did you mean {by_lower[found[0]]!r}?)" if found else ""
 
 

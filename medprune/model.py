@@ -112,6 +112,11 @@ class RiskModel:
         """Source columns of the table that the preparation reads."""
         return tuple(feature.name for feature in self.preparation.features)
 
+    @property
+    def may_know_the_patients(self) -> bool:
+        """True when nobody can say which patients the model was trained on: its figures may flatter it."""
+        return self.origin.source != "trained here" or self.origin.split is None
+
     def with_network(self, network: Network, mask: Mask | None) -> RiskModel:
         return replace(self, network=network, mask=mask)
 

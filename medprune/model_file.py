@@ -146,9 +146,8 @@ def network_from(spec: NetworkSpec, tensors: Mapping[str, Tensor], title: str) -
 def _check_preparation(preparation: Preparation) -> None:
     """ValueError when codes are no numbers, or a column has no code."""
     for number in preparation.numbers:
-        if not all(
-            math.isfinite(value) for value in (number.fill, number.mean, number.scale, 1 / number.scale)
-        ):
+        finite = all(math.isfinite(value) for value in (number.fill, number.mean, number.scale))
+        if not finite or number.scale == 0:
             raise ValueError("a number is prepared by values that are not finite")
     codes = {code.name: code for code in preparation.categories}
     kinds = {number.name for number in preparation.numbers}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,21 @@ class Path:
         return self.candidates[place]
 
 
+def acting_at(path: Path, cohort: Cohort, act_at: float) -> Path:
+    """The same path, its figures counted for acting on a risk of ``act_at`` or more; nothing is retrained."""
+    dense = replace(path.dense.model, act_at=act_at)
+    problem = Problem.of(dense, cohort, path.granularity, seed=0)
+    candidates = tuple(
+        problem.candidate(
+            replace(candidate.model, act_at=act_at),
+            threshold=candidate.threshold,
+            requested=candidate.requested,
+        )
+        for candidate in path
+    )
+    return replace(path, candidates=candidates)
+
+
 @dataclass(frozen=True)
 class PathStep:
     """What :func:`prune_steps` yields: a candidate and, at the end, the whole path."""
@@ -118,7 +133,7 @@ def prune_steps(
     found: list[Candidate] = []
     for candidate in how.candidates(problem):
         found.append(candidate)
-        yield PathStep(candidate, len(found), how.planned())
+        yield PathStep(candidate, len(found), how.planned(problem))
     path = Path(
         candidates=tuple(found),
         strategy=strategy,
@@ -128,4 +143,4 @@ def prune_steps(
         tuning_outcome=problem.tuning.outcome,
         tuning_patients=problem.tuning_split.patients,
     )
-    yield PathStep(found[-1], len(found), how.planned(), path)
+    yield PathStep(found[-1], len(found), how.planned(problem), path)

@@ -33,6 +33,7 @@ PROBLEM_OF = {
 MANY = 5  # rows that must share a value before a message may show it
 SMALL_CLASS = 0.10
 NEARLY_ALL = 0.995
+OTHER_SCALE = 0.2
 RARE_PATIENTS, RARE_SHARE = 5, 0.005  # as the preparation groups them
 MOST_CATEGORIES = 30
 COLLINEAR = 0.98
@@ -193,11 +194,11 @@ def _enough(rows: int) -> float:
 
 
 def imbalance(table: Table) -> Iterator[Finding]:
-    """A class with less than a tenth of the rows."""
+    """A class with less than a tenth of the rows, and less than half of its even share."""
     counts = np.bincount(table.outcome, minlength=len(table.classes))
     rarest = int(counts.argmin())
     count = int(counts[rarest])
-    if count < SMALL_CLASS * len(table):
+    if count < min(SMALL_CLASS, 0.5 / len(table.classes)) * len(table):
         yield table.outcome_name, count, {"label": table.classes[rarest]}
 
 
@@ -369,7 +370,8 @@ def impossible(table: Table) -> Iterator[Finding]:
         x = table.frame[name]
         for low, high in ((low, high) for pattern, low, high in PLAUSIBLE if re.fullmatch(pattern, plain)):
             count = int(((x < low) | (x > high)).sum())
-            if count:
+            # Where many values lie outside, the column is on another scale (standardised, say).
+            if 0 < count <= OTHER_SCALE * x.count():
                 yield name, count, {"low": low, "high": high}
 
 

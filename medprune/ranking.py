@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprune.errors import BadInput
+from medprune.performance import BINARY
 
 Array = NDArray[np.float64]
 Kept = tuple[NDArray[np.bool_], ...]
@@ -95,10 +96,12 @@ def _split_like(flat: NDArray[np.bool_], like: Sequence[NDArray[np.bool_]]) -> K
     return tuple(part.reshape(a.shape) for part, a in zip(parts, like, strict=True))
 
 
-def strongest_path(normalised: Sequence[Array], alive: Sequence[NDArray[np.bool_]]) -> list[tuple[int, int]]:
-    """One way (row, column) a layer from an input to a logit whose weakest weight is as strong as can be.
+def strongest_paths(normalised: Sequence[Array], alive: Sequence[NDArray[np.bool_]]) -> Kept:
+    """The weights that always stay: ways from input to logit whose weakest weight is as strong as can be.
 
-    Always kept, so that no threshold can cut a network in two (the layer collapse of one-shot pruning).
+    One way to the best reached of two logits, whose difference is all that counts; one to each of
+    more, so that no class goes dark. No threshold can then cut a network in two (the layer collapse
+    of one-shot pruning).
     """
     strengths = [np.where(a, s, -np.inf) for s, a in zip(normalised, alive, strict=True)]
     reach = np.full(strengths[0].shape[1], np.inf)
@@ -107,8 +110,12 @@ def strongest_path(normalised: Sequence[Array], alive: Sequence[NDArray[np.bool_
         through = np.minimum(strength, reach[None, :])
         choices.append(through.argmax(axis=1))
         reach = through.max(axis=1)
-    row, path = int(reach.argmax()), []
-    for choice in reversed(choices):
-        path.append((row, int(choice[row])))
-        row = int(choice[row])
-    return path[::-1]
+    stay = tuple(np.zeros(s.shape, dtype=bool) for s in strengths)
+    logits = range(len(reach)) if len(reach) > BINARY else (int(reach.argmax()),)
+    for logit in logits:
+        row = logit
+        for layer in reversed(range(len(choices))):
+            column = int(choices[layer][row])
+            stay[layer][row, column] = bool(alive[layer][row, column])
+            row = column
+    return stay

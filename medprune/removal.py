@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from medprune.compaction import tidy
 from medprune.mask import Mask
 from medprune.model import BATCH, RiskModel
-from medprune.ranking import Array, Kept, strongest_path
+from medprune.ranking import Array, Kept, strongest_paths
 from medprune.scoring import check_granularity, feature_columns
 
 
@@ -65,9 +65,8 @@ def remove(
 def _remove_weights(model: RiskModel, kept: Kept, order: Sequence[Array], alive: Kept) -> Mask:
     mask = mask_of(model)
     # A weight whose source is gone carries that source's constant: it is not ours to remove.
-    stay = [part | ~living for part, living in zip(kept, alive, strict=True)]
-    for layer, (row, column) in enumerate(strongest_path(order, alive)):
-        stay[layer][row, column] = True
+    always = strongest_paths(order, alive)
+    stay = [part | way | ~living for part, way, living in zip(kept, always, alive, strict=True)]
     weights = (old & torch.from_numpy(part) for old, part in zip(mask.weights, stay, strict=True))
     return replace(mask, weights=tuple(weights))
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Answer = tuple[Any, str]
 T = TypeVar("T")
 
-WIDEST = 16_384  # units in a hidden layer
 MOST_THRESHOLDS = 10_001
 LARGEST_SEED = 2**63 - 1
 LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
@@ -63,9 +62,10 @@ def inspect(options: Options) -> Answer:
 def train(options: Options) -> Answer:
     from medprune.flow import measure, with_test_opened
     from medprune.model_file import save_model
+    from medprune.network import hidden_widths
 
     _check_out(options, "the model")
-    _hidden(options.hidden)
+    hidden_widths(options.hidden)
     cohort = cohort_of(options)
     _tell(options, cohort.notes)
     model = with_test_opened(_trained(options, cohort))
@@ -180,6 +180,7 @@ def _thresholds(text: str) -> int | list[float]:
 def prune(options: Options) -> Answer:
     from medprune.bundle import check_target
     from medprune.flow import Choice, run
+    from medprune.network import hidden_widths
 
     if options.external:
         raise BadInput(
@@ -189,7 +190,7 @@ def prune(options: Options) -> Answer:
     choice = Choice(options.threshold, options.sparsity, options.choose or "one-se", options.margin)
     settings = _prune_settings(options, choice)
     check_target(options.out)
-    _hidden(options.hidden)
+    hidden_widths(options.hidden)
     cohort, dense = cohort_and_model(options) if options.model else (cohort_of(options), None)
     _tell(options, cohort.notes)
     model = _trained(options, cohort) if dense is None else dense
@@ -251,23 +252,13 @@ def predict(options: Options) -> Answer:
 
 
 def _trained(options: Options, cohort: Cohort) -> RiskModel:
-    from medprune.network import MLP
+    from medprune.network import MLP, hidden_widths
     from medprune.training import train_steps
 
-    steps = train_steps(cohort, MLP(hidden=_hidden(options.hidden)), seed=options.seed)
+    steps = train_steps(cohort, MLP(hidden=hidden_widths(options.hidden)), seed=options.seed)
     *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
     return acting(last.model, options)
-
-
-def _hidden(text: str) -> tuple[int, ...]:
-    try:
-        widths = tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        widths = (0,)
-    if not all(0 < width <= WIDEST for width in widths):
-        raise BadInput(f"Hidden widths are whole numbers from 1 to {WIDEST:,} such as 64,32, got {text!r}.")
-    return widths
 
 
 def _criterion_settings(name: str, options: Options) -> dict[str, Any]:

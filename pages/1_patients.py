@@ -2,17 +2,21 @@
 
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from medprune import Cohort, load_cohort
+from medprune import Cohort, Split, load_cohort
 from medprune.figures import missing_bars, outcome_bars
+from medprune.intake.columns import NUMBER_MISSING
 from medprune.intake.table_file import read_table
+from medprune.performance import BINARY
 from pages.shared import cache, guide, session
 from pages.shared.guide import Tile, plain, share
 from pages.shared.session import Study, Table
 
 MOST_LABELS = 20
+CUT = "\0cut"  # no label of a table
 KINDS = {
     "missing": "Missing values",
     "imbalance": "Rare outcome",
@@ -20,7 +24,7 @@ KINDS = {
     "repeated_patient": "Repeated patients",
     "identical": "Identical columns",
     "collinear": "Columns that say the same",
-    "constant": "Nearly constant columns",
+    "constant": "Constant or nearly constant columns",
     "rare_category": "Rare categories",
     "sentinel": "Codes that may mean missing",
     "impossible": "Impossible values",
@@ -42,7 +46,7 @@ def start(study: Study) -> None:
     )
     with st.container(horizontal=True):
         for sample in cache.samples():
-            with st.container(border=True, width=420):
+            with st.container(border=True, width=400):
                 st.markdown(f"**{sample.title}**  \n{sample.about}")
                 st.caption(f"{sample.source}. Licence: {sample.licence}.")
                 if st.button(f"Try {sample.title.lower()}", type="primary", key=f"sample_{sample.file}"):
@@ -87,7 +91,7 @@ def configure(study: Study, table: Table) -> None:
     st.dataframe(frame.head(5), hide_index=True, key="upload_preview")
     left, right = st.columns(2)
     outcome = left.selectbox(
-        "Outcome: the column to predict", names, index=guessed_outcome(names), key="outcome_column"
+        "Outcome: the column to predict", names, index=guessed_outcome(frame), key="outcome_column"
     )
     patient = right.selectbox(
         "Patient column, when a patient has several rows",
@@ -111,32 +115,38 @@ def configure(study: Study, table: Table) -> None:
         st.rerun()
 
 
-def guessed_outcome(names: list[str]) -> int:
-    """The first column that is called like an outcome, else the last one."""
-    return next((place for place, name in enumerate(names) if name.lower() in OUTCOME_HINTS), len(names) - 1)
+def guessed_outcome(frame: pd.DataFrame) -> int:
+    """The first column that is called like an outcome, else the last one with a few values, else the last."""
+    names = list(frame.columns)
+    called = [place for place, name in enumerate(names) if name.lower() in OUTCOME_HINTS]
+    few = [place for place in range(len(names)) if BINARY <= frame.iloc[:, place].nunique() <= MOST_LABELS]
+    return [*called[:1], *few[-1:], len(names) - 1][0]
 
 
 def ask_positive(values: pd.Series) -> str | None:
     """Which label counts as the outcome, or which cut-point; None leaves it to the table."""
     present = values.dropna().astype(str).str.strip()
     labels = sorted(label for label in present.unique() if label)
+    numbers = pd.to_numeric(present.where(~present.isin(NUMBER_MISSING)), errors="coerce").dropna()
+    numeric = len(numbers) >= (~present.isin(NUMBER_MISSING)).sum()
     if len(labels) <= MOST_LABELS:
         choice = st.selectbox(
             "What to predict",
-            [None, *labels],
-            format_func=lambda label: (
-                "every label, as it stands" if label is None else f"{label} against the rest"
+            [None, *labels, *([CUT] if numeric and len(labels) > BINARY else [])],
+            format_func=lambda label: {None: "every label, as it stands", CUT: "a cut-point"}.get(
+                label, f"{label} against the rest"
             ),
             key="positive_label",
         )
-        return None if choice is None else str(choice)
-    numbers = pd.to_numeric(present, errors="coerce")
-    if numbers.isna().any():
+        if choice != CUT:
+            return None if choice is None else str(choice)
+    elif not numeric:
         return None
-    st.info(
-        f"The outcome has {len(labels):,} different values: choose a cut-point.",
-        icon=":material/content_cut:",
-    )
+    else:
+        st.info(
+            f"The outcome has {len(labels):,} different values: choose a cut-point.",
+            icon=":material/content_cut:",
+        )
     cut = st.number_input("Predict values of at least", value=float(numbers.median()), key="cut_point")
     return f">={cut:g}"
 
@@ -151,15 +161,30 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
     guide.opening(
         "Patients",
         f"**{len(everyone):,} rows and {len(cohort.features)} features** predict "
-        f"**{plain(cohort.outcome)}** ({told}). {len(cohort.test):,} of them stay locked for the final test.",
+        f"**{plain(cohort.outcome)}** ({told}). {cohort.test.told()} stay locked until the choice is made.",
     )
     if table.source:
         st.caption(f"{table.about} Source: {table.source}. Licence: {table.licence}.")
     guide.tiles(
         [
-            Tile("Train", f"{len(cohort.train):,}", help="fit, score, prune, retrain"),
-            Tile("Tuning", f"{len(cohort.tuning):,}", help="choose the threshold, stop training early"),
-            Tile("Test", f"{len(cohort.test):,}", help="locked until the choice is made"),
+            Tile(
+                "Train",
+                f"{len(cohort.train):,}",
+                patients_in(cohort.train),
+                help="fit, score, prune, retrain",
+            ),
+            Tile(
+                "Tuning",
+                f"{len(cohort.tuning):,}",
+                patients_in(cohort.tuning),
+                help="choose the threshold, stop training early",
+            ),
+            Tile(
+                "Test",
+                f"{len(cohort.test):,}",
+                patients_in(cohort.test),
+                help="locked until the choice is made",
+            ),
             Tile("Features", f"{len(cohort.features)}"),
             Tile("Missing cells", share(float(everyone.frame.isna().to_numpy().mean()))),
         ]
@@ -182,6 +207,12 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
             guide.chart(missing, key="missing", alt="Share of missing values by feature, the worst first.")
     troubles(cohort)
     columns(cohort)
+
+
+def patients_in(split: Split) -> str | None:
+    """How many patients a split's rows belong to, where patients have several."""
+    patients = len(np.unique(split.patients))
+    return None if patients == len(split) else f"of {patients:,} patients"
 
 
 def troubles(cohort: Cohort) -> None:
@@ -214,11 +245,10 @@ def columns(cohort: Cohort) -> None:
             }
         )
         out = pd.DataFrame(
-            [{"column": name, "use": f"kept out: {reason}"} for name, reason in cohort.kept_out],
-            columns=used.columns,
+            [{"column": name, "use": f"kept out: {reason}"} for name, reason in cohort.kept_out]
         )
-        parts = [part for part in (used, out.fillna("")) if len(part)]
-        guide.table(pd.concat(parts, ignore_index=True), key="columns")
+        together = pd.concat([used.astype(str), out], ignore_index=True).fillna("")
+        guide.table(together, key="columns")
 
 
 study = session.study()

@@ -1,7 +1,6 @@
 """Model: upload, restore or train a network."""
 
 import json
-from dataclasses import replace
 
 import streamlit as st
 
@@ -23,26 +22,40 @@ SCALING_NAMES = {
     "scaled": "the table is scaled already",
     "constants": "by the constants I upload",
 }
-UNKNOWN = "It is unknown which of these patients this model was trained on: its figures may flatter it."
 REDRAW_EVERY = 5  # epochs between two drawings of the live curve
 
 
 def ask_training() -> tuple[MLP, Schedule, int]:
     """The form of a training run."""
     left, middle, right = st.columns(3)
-    hidden = left.text_input("Hidden layers (units, from input to output)", "64, 32", key="hidden")
-    activation = middle.selectbox(
-        "Activation", [name for name in ACTIVATIONS if name != "identity"], key="activation"
+    hidden = left.text_input(
+        "Hidden layers (units, from input to output)", "64, 32", key="hidden", persist_state="session"
     )
-    norm = right.selectbox("Normalisation", NORMS, format_func=NORM_NAMES.get, key="norm")
+    activation = middle.selectbox(
+        "Activation",
+        [name for name in ACTIVATIONS if name != "identity"],
+        key="activation",
+        persist_state="session",
+    )
+    norm = right.selectbox(
+        "Normalisation", NORMS, format_func=NORM_NAMES.get, key="norm", persist_state="session"
+    )
     with st.expander("More settings"):
         a, b, c, d = st.columns(4)
-        dropout = a.slider("Dropout", 0.0, 0.8, 0.1, 0.05, key="dropout")
-        epochs = b.number_input("Epochs, at most", 1, 2000, Schedule().epochs, key="epochs")
-        rate_ = c.number_input(
-            "Learning rate", 1e-5, 1.0, Schedule().learning_rate, format="%.4f", key="rate"
+        dropout = a.slider("Dropout", 0.0, 0.8, 0.1, 0.05, key="dropout", persist_state="session")
+        epochs = b.number_input(
+            "Epochs, at most", 1, 2000, Schedule().epochs, key="epochs", persist_state="session"
         )
-        seed = d.number_input("Seed", 0, 2**31 - 1, 0, key="seed")
+        rate_ = c.number_input(
+            "Learning rate",
+            1e-5,
+            1.0,
+            Schedule().learning_rate,
+            format="%.4f",
+            key="rate",
+            persist_state="session",
+        )
+        seed = d.number_input("Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session")
     recipe = MLP(hidden=hidden_widths(hidden), activation=activation, norm=norm, dropout=dropout)
     return recipe, Schedule(epochs=int(epochs), learning_rate=float(rate_)), int(seed)
 
@@ -102,7 +115,7 @@ def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
     """The cohort dealt as it was when the model was trained: nobody it has seen may test it."""
     seen = model.origin.split
     if seen is None or seen.table_hash != cohort.table_hash or study.table is None:
-        st.warning(UNKNOWN, icon=":material/help:")
+        st.warning(guide.UNKNOWN, icon=":material/help:")
         return cohort
     if seen == cohort.record():
         return cohort
@@ -140,7 +153,7 @@ def confirm(tensors: TensorFile, cohort: Cohort) -> RiskModel:
         cohort,
         Adoption(activation, scaling, tuple(columns), tuple(classes), norm_first, constants),
     )
-    st.warning(UNKNOWN, icon=":material/help:")
+    st.warning(guide.UNKNOWN, icon=":material/help:")
     agreement(model, cohort)
     return model
 
@@ -177,7 +190,7 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
     guide.opening(
         "Model",
         f"The model tells patients apart with an **AUROC of {rate(on_tuning.auroc)}** on "
-        f"{len(cohort.tuning):,} tuning patients, with **{model.network.nonzero():,} parameters** over "
+        f"{cohort.tuning.told()}, with **{model.network.nonzero():,} parameters** over "
         f"{len(model.features)} features.",
     )
     cut = (
@@ -221,10 +234,12 @@ def ask_cut_off(study: Study, model: RiskModel) -> None:
         return
     act_at = st.number_input(
         "Act on a risk of at least", 0.01, 0.99, model.act_at, 0.01, key=f"act_at_{id(model)}", width=260,
-        help="Accuracy, F1, sensitivity and specificity count patients on either side of it.",
+        help="Accuracy, F1, sensitivity and specificity count patients on either side of it. "
+        "Finished models stay; a bundle has to be built again.",
     )  # fmt: skip
     if act_at != model.act_at:
-        study.use_model(replace(model, act_at=float(act_at)), study.epochs)
+        with st.spinner("Counting again…", show_time=True):
+            study.use_act_at(float(act_at))
         st.rerun()
 
 

@@ -88,7 +88,7 @@ def cut(study: Study, scores: Contributions, who: str, layer: str) -> None:
         [
             Tile(f"{what.capitalize()} scored", f"{len(values):,}"),
             Tile("Below the threshold", f"{below:.1%}"),
-            Tile("Patients scored", f"{scores.patients:,}"),
+            Tile("Rows scored", f"{scores.patients:,}"),
         ]
     )
     guide.chart(

@@ -16,6 +16,7 @@ from pages.shared.guide import Tile, change_text, metric_text, plain, rate, shar
 from pages.shared.session import Study
 
 PLURAL = {"weight": "weights", "neuron": "neurons", "feature": "features"}
+WORTH_SAYING = 0.05  # a fall of sensitivity or specificity
 RULE_NAMES = {"one-se": "smallest within one standard error", "non-inferior": "smallest that is non-inferior"}
 
 
@@ -60,7 +61,11 @@ def headline(row: pd.Series, dense: pd.Series, finished: Candidate | None, what:
     """The numbers to watch while sliding."""
     auroc = row["auroc"] - dense["auroc"]
     shown = [
-        Tile(f"{what.capitalize()} removed", share(row["sparsity"])),
+        Tile(
+            f"{what.capitalize()} removed",
+            share(row["sparsity"]),
+            help="what scores below the threshold, and what then leads nowhere",
+        ),
         Tile("One-cut AUROC", rate(row["auroc"]), change_text("auroc", auroc), help="before retraining"),
         Tile("Parameters", f"{row['parameters']:,.0f}", f"of {dense['parameters']:,.0f}"),
         Tile("Features", f"{row['features']:,.0f}", f"of {dense['features']:,.0f}"),
@@ -99,7 +104,12 @@ def side_by_side(dense: pd.Series, row: pd.Series, finished: Candidate | None) -
 
 def draw(study: Study, sweep: Tradeoff, path: Path | None, threshold: float) -> None:
     metric = st.segmented_control(
-        "Metric", list(METRIC_NAMES), default="auroc", format_func=METRIC_NAMES.get, key="metric"
+        "Metric",
+        list(METRIC_NAMES),
+        default="auroc",
+        format_func=METRIC_NAMES.get,
+        key="metric",
+        persist_state="session",
     )
     metric = metric or "auroc"
     guide.chart(
@@ -149,8 +159,10 @@ def retrain(study: Study) -> None:
             "it holds: **every point of the path is a finished model.**"
         )
     left, middle, right = st.columns([1, 1, 2], vertical_alignment="bottom")
-    epochs = left.number_input("Epochs a round, at most", 0, 500, RETRAINING.epochs, key="path_epochs")
-    seed = middle.number_input("Seed", 0, 2**31 - 1, 0, key="path_seed")
+    epochs = left.number_input(
+        "Epochs a round, at most", 0, 500, RETRAINING.epochs, key="path_epochs", persist_state="session"
+    )
+    seed = middle.number_input("Seed", 0, 2**31 - 1, 0, key="path_seed", persist_state="session")
     kind = "primary" if path is None else "secondary"
     if right.button("Retrain along the path", type=kind, icon=":material/route:", key="walk"):
         walked = work.walk(study, int(epochs), int(seed))
@@ -162,8 +174,12 @@ def choose(study: Study, path: Path) -> None:
     """Rules that choose, and all candidates as a table."""
     st.subheader("All finished models")
     left, middle, right = st.columns([2, 1, 1], vertical_alignment="bottom")
-    rule = left.selectbox("Choose for me", list(RULES), format_func=RULE_NAMES.get, key="rule")
-    margin = middle.number_input("Margin (AUROC)", 0.0, 0.5, 0.02, 0.005, format="%.3f", key="margin")
+    rule = left.selectbox(
+        "Choose for me", list(RULES), format_func=RULE_NAMES.get, key="rule", persist_state="session"
+    )
+    margin = middle.number_input(
+        "Margin (AUROC)", 0.0, 0.5, 0.02, 0.005, format="%.3f", key="margin", persist_state="session"
+    )
     if right.button("Choose", key="choose"):
         study.choose(path.choose(rule, margin=float(margin)), path)
         st.rerun()
@@ -186,6 +202,14 @@ def told(chosen: Candidate, path: Path) -> None:
         f"{chosen.features} of {path.dense.features} features.",
         icon=":material/check_circle:",
     )
+    for name in ("sensitivity", "specificity"):
+        change = chosen.performance[name] - path.dense.performance[name]
+        if change < -WORTH_SAYING:
+            st.warning(
+                f"{METRIC_NAMES[name]} falls from {share(path.dense.performance[name])} to "
+                f"{share(chosen.performance[name])} at the risk acted on ({chosen.model.act_at:.0%}).",
+                icon=":material/trending_down:",
+            )
     guide.next_step("pages/7_export.py", "Next: export")
 
 

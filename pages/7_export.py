@@ -37,10 +37,11 @@ def show(finished: Finished, cohort: Cohort) -> None:
     dense, pruned = finished.dense, finished.pruned
     guide.opening(
         "Export",
-        f"On **{len(cohort.test):,} locked test patients** the smaller model reaches an AUROC of "
+        f"On **{cohort.test.told()}**, locked until now, the smaller model reaches an AUROC of "
         f"**{rate(pruned.performance.auroc)}** (original {rate(dense.performance.auroc)}), with "
         f"**{share(finished.candidate.sparsity)} of its {finished.granularity}s removed**.",
     )
+    guide.warn_if_unknown(finished.candidate.model)
     st.download_button(
         "Download the bundle",
         data=finished.zip,
@@ -110,12 +111,12 @@ else:
         f"The chosen model has **{share(study.chosen.sparsity)} of its "
         f"{study.chosen_path.granularity}s removed**. "
         "Building its bundle opens the "
-        f"**{len(study.cohort.test):,} locked test patients**: do it once the choice is final.",
+        f"**{study.cohort.test.told()}**, locked until now: do it once the choice is final.",
     )
     if study.test_openings:
         st.warning(
-            f"Test patients have been opened {study.test_openings} times in this study: each choice made "
-            "after looking makes the next figure more flattering than true.",
+            f"Test patients have been opened before in this study ({study.test_openings} times): each choice "
+            "made after looking makes the next figure more flattering than true.",
             icon=":material/lock_open:",
         )
     if st.button(

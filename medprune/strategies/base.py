@@ -23,7 +23,7 @@ class Strategy(ABC):
         """Walk from the dense model on; each candidate is ready to leave. The model given is untouched."""
 
     @abstractmethod
-    def planned(self) -> int:
+    def planned(self, problem: Problem) -> int:
         """At most how many candidates there will be: what a progress bar counts against."""
 
 

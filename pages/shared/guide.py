@@ -15,7 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from medprune import BadInput
+from medprune import BadInput, RiskModel
 from medprune.tables import csv_bytes
 from pages.shared.session import Study
 
@@ -33,6 +33,8 @@ FIELDS = {
 }
 TILE_WIDTH = 148
 SAME = "no change"
+UNKNOWN = "It is unknown which of these patients this model was trained on: its figures may flatter it."
+MOST_ROWS, ROW_HEIGHT = 16, 35  # a table shows so many rows before it scrolls
 SMALL_TABLE = 100_000  # rows shown on screen; a download has them all
 
 
@@ -62,9 +64,7 @@ def _so_far(study: Study) -> list[tuple[str, str]]:
     if study.cohort is not None and study.table is not None:
         told.append(("Patients", f"{study.table.name}, {len(study.cohort.all()):,} rows"))
     if study.model is not None:
-        told.append(
-            ("Model", f"{study.model.network.nonzero():,} parameters, seed {study.model.origin.seed}")
-        )
+        told.append(("Model", f"{study.model.network.nonzero():,} parameters, {whence(study.model)}"))
     if study.chosen is not None:
         told.append(
             ("Chosen", f"{share(study.chosen.sparsity)} removed, {study.chosen.parameters:,} parameters")
@@ -72,6 +72,10 @@ def _so_far(study: Study) -> list[tuple[str, str]]:
     if study.finished is not None:
         told.append(("Bundle", "ready to download, not reviewed"))
     return told
+
+
+def whence(model: RiskModel) -> str:
+    return model.origin.source if model.may_know_the_patients else f"seed {model.origin.seed}"
 
 
 def opening(title: str, answer: str) -> None:
@@ -105,6 +109,12 @@ def needs_model(study: Study, title: str) -> None:
         st.info("There is no model yet: train one or upload one first.", icon=":material/hub:")
         next_step("pages/2_model.py", "Go to Model")
         st.stop()
+
+
+def warn_if_unknown(model: RiskModel) -> None:
+    """Said wherever figures of such a model are shown."""
+    if model.may_know_the_patients:
+        st.warning(UNKNOWN, icon=":material/help:")
 
 
 @contextlib.contextmanager
@@ -163,7 +173,19 @@ def tiles(row: Sequence[Tile]) -> None:
 
 def chart(figure: go.Figure, *, key: str, alt: str) -> None:
     """A chart with its downloads: PNG from the camera in its corner, HTML (works offline) from the button."""
-    config = {"displaylogo": False, "toImageButtonOptions": {"format": "png", "filename": key, "scale": 2}}
+    config = {
+        "displaylogo": False,
+        "modeBarButtonsToRemove": [
+            "zoom2d",
+            "pan2d",
+            "zoomIn2d",
+            "zoomOut2d",
+            "autoScale2d",
+            "select2d",
+            "lasso2d",
+        ],
+        "toImageButtonOptions": {"format": "png", "filename": key, "scale": 2},
+    }
     st.plotly_chart(figure, key=f"chart_{key}", config=config, alt=alt)
     st.download_button(
         "Chart as HTML",
@@ -179,7 +201,14 @@ def chart(figure: go.Figure, *, key: str, alt: str) -> None:
 
 def table(frame: pd.DataFrame, *, key: str, **options: object) -> None:
     """A table with a CSV of all of its rows."""
-    st.dataframe(frame.head(SMALL_TABLE), hide_index=True, key=f"table_{key}", **options)
+    rows = min(len(frame), MOST_ROWS)
+    st.dataframe(
+        frame.head(SMALL_TABLE),
+        hide_index=True,
+        key=f"table_{key}",
+        height=ROW_HEIGHT * (rows + 1) + 3,
+        **options,
+    )
     if len(frame) > SMALL_TABLE:
         st.caption(f"{SMALL_TABLE:,} of {len(frame):,} rows shown; the CSV has all.")
     csv_button(frame, key=key, label="Table as CSV")

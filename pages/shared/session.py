@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import streamlit as st
 
 from medprune import Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
 from medprune.flow import Measured
+from medprune.path import acting_at
 from medprune.training import Epoch
 
 KEY = "study"
@@ -82,6 +83,19 @@ class Study:
         self.scores, self.sweeps, self.paths = {}, {}, {}
         self.threshold = START
         self.choose(None, None)
+
+    def use_act_at(self, act_at: float) -> None:
+        """Act on another risk: figures are counted again, no model changes; a finished bundle is stale."""
+        if self.model is None or self.cohort is None:
+            return
+        self.model = replace(self.model, act_at=act_at)
+        self.sweeps = {}
+        for how, path in self.paths.items():
+            again = acting_at(path, self.cohort, act_at)
+            if path is self.chosen_path and self.chosen is not None:
+                place = path.candidates.index(self.chosen)
+                self.choose(again.candidates[place], again)
+            self.paths[how] = again
 
     def choose(self, candidate: Candidate | None, path: Path | None) -> None:
         self.chosen, self.chosen_path = candidate, path

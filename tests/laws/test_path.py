@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from medprune import MLP, Cohort, RiskModel, Schedule, compact, prune, score, sweep, train
 from medprune.criteria import CRITERIA
-from medprune.ranking import SCOPES, at_threshold, best, normalise, strongest_path
+from medprune.ranking import SCOPES, at_threshold, best, normalise, strongest_paths
 from medprune.removal import alive_groups, remove, removed_share
 from medprune.scoring import GRANULARITIES
 from tests.makers import patient_cohort, untrained_model
@@ -168,19 +168,41 @@ def test_cuts_are_nested_and_ties_are_stable(seed: int, scope: str) -> None:
         assert all((a <= b).all() for a, b in zip(kept, more, strict=True))
 
 
-@given(seed=st.integers(0, 2**31))
-def test_the_strongest_path_is_the_best_bottleneck(seed: int) -> None:
+@given(seed=st.integers(0, 2**31), classes=st.integers(2, 4))
+def test_the_way_that_stays_is_the_best_bottleneck(seed: int, classes: int) -> None:
     rng = np.random.default_rng(seed)
-    scores = [rng.random((3, 4)), rng.random((2, 3)), rng.random((2, 2))]
-    alive = [np.ones(s.shape, dtype=bool) for s in scores]
-    path = strongest_path(scores, alive)
-    weakest = min(scores[layer][place] for layer, place in enumerate(path))
-    every = (
-        min(scores[0][b, a], scores[1][c, b], scores[2][d, c])
-        for a in range(4) for b in range(3) for c in range(2) for d in range(2)
-    )  # fmt: skip
-    assert weakest == max(every)
-    assert all(path[layer][0] == path[layer + 1][1] for layer in range(2))
+    scores = [rng.random((3, 4)), rng.random((2, 3)), rng.random((classes, 2))]
+    stay = strongest_paths(scores, [np.ones(s.shape, dtype=bool) for s in scores])
+    reached = []
+    for logit in range(classes):
+        every = [
+            min(scores[0][b, a], scores[1][c, b], scores[2][logit, c])
+            for a in range(4) for b in range(3) for c in range(2)
+        ]  # fmt: skip
+        kept = [
+            min(scores[0][b, a], scores[1][c, b], scores[2][logit, c])
+            for a in range(4) for b in range(3) for c in range(2)
+            if stay[0][b, a] and stay[1][c, b] and stay[2][logit, c]
+        ]  # fmt: skip
+        reached.append((max(kept, default=-1.0), max(every)))
+    if classes == 2:
+        assert max(kept for kept, _ in reached) == max(every for _, every in reached)
+    else:
+        assert all(kept == every for kept, every in reached)
+
+
+@pytest.mark.parametrize("criterion", ["contribution", "magnitude", "random"])
+def test_what_is_asked_for_is_reached(cohort: Cohort, model: RiskModel, criterion: str) -> None:
+    """Not the far higher sparsity that remains when whatever leads nowhere goes too."""
+    path = prune(model, cohort, criterion=criterion, sparsities=(0.5, 0.8, 0.9), schedule=QUICK)
+    for candidate in path.candidates[1:]:
+        assert candidate.requested is not None
+        assert candidate.requested - 0.04 <= candidate.sparsity <= candidate.requested + 0.005
+
+
+def test_features_go_one_at_a_time_when_there_are_few(cohort: Cohort, model: RiskModel) -> None:
+    path = prune(model, cohort, granularity="feature", schedule=QUICK)
+    assert [candidate.features for candidate in path] == [6, 5, 4, 3, 2, 1]
 
 
 def test_a_request_within_what_is_gone_adds_no_candidate(cohort: Cohort, model: RiskModel) -> None:

@@ -90,7 +90,7 @@ def test_the_whole_job(app: AppTest, tmp_path: Path) -> None:
     assert "Path AUROC" not in before
     go(app, "7_export")
     healthy(app.button(key="build").click().run())
-    assert "locked test patients" in texts(app)
+    assert "114 test patients" in texts(app)
     study = app.session_state["study"]
     archive = tmp_path / "bundle.zip"
     archive.write_bytes(study.finished.zip)
@@ -207,6 +207,67 @@ def test_a_new_model_forgets_what_belonged_to_the_old_one(app: AppTest) -> None:
     assert study.chosen is None
     assert not study.paths
     assert not study.sweeps
+
+
+def test_a_wrong_width_is_told_and_nothing_is_trained(app: AppTest) -> None:
+    with_sample(app)
+    go(app, "2_model")
+    app.text_input(key="hidden").set_value("abc")
+    healthy(app.button(key="train").click().run())
+    assert "whole numbers" in " ".join(error.value for error in app.error)
+    assert app.session_state["study"].model is None
+
+
+def test_acting_at_another_risk_counts_again_and_keeps_the_path(app: AppTest) -> None:
+    trained(with_sample(app))
+    go(app, "4_threshold")
+    healthy(app.button(key="walk").click().run())
+    study = app.session_state["study"]
+    before, chosen = study.path, study.chosen
+    go(app, "2_model")
+    field = next(field for field in app.number_input if field.key.startswith("act_at"))
+    healthy(field.set_value(0.05).run())
+    study = app.session_state["study"]
+    assert study.model.act_at == 0.05
+    assert len(study.path) == len(before)
+    assert study.chosen.model.network is chosen.model.network
+    assert study.chosen.performance.sensitivity >= chosen.performance.sensitivity
+
+
+def test_a_model_from_elsewhere_stays_marked_until_it_leaves(app: AppTest) -> None:
+    with_sample(app)
+    go(app, "2_model")
+    file = ("m.pt", state_dict_bytes(30, 5, 1), "application/octet-stream")
+    app.file_uploader(key="model_upload").set_value(file)
+    healthy(app.run())
+    healthy(app.button(key="use_model").click().run())
+    assert "It is unknown which of these patients" in texts(app)
+    go(app, "4_threshold")
+    healthy(app.button(key="walk").click().run())
+    go(app, "7_export")
+    healthy(app.button(key="build").click().run())
+    assert "It is unknown which of these patients" in texts(app)
+
+
+def test_a_small_numeric_outcome_can_be_cut(app: AppTest) -> None:
+    uploaded(app, patient_table(200).assign(grade=[k % 5 for k in range(200)]))
+    app.selectbox(key="outcome_column").set_value("grade").run()
+    options = app.selectbox(key="positive_label").options
+    assert "a cut-point" in options
+    healthy(app.selectbox(key="positive_label").set_value("\0cut").run())
+    app.number_input(key="cut_point").set_value(2.0).run()
+    healthy(app.button(key="use_table").click().run())
+    assert app.session_state["study"].cohort.classes == ("grade < 2", "grade >= 2")
+
+
+def test_patients_and_rows_are_told_apart(app: AppTest) -> None:
+    frame = patient_table(200).assign(person=[f"p{k // 2}" for k in range(200)])
+    frame["stage"] = frame.groupby("person")["stage"].transform("max")
+    uploaded(app, frame)
+    app.selectbox(key="outcome_column").set_value("stage").run()
+    app.selectbox(key="patient_column").set_value("person").run()
+    healthy(app.button(key="use_table").click().run())
+    assert "20 test patients (40 rows)" in texts(app)
 
 
 def test_user_text_is_never_markup() -> None:
