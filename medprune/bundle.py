@@ -62,7 +62,7 @@ class Bundle:
 
     @property
     def zip(self) -> Path:
-        return _zip_beside(self.folder)
+        return self.folder if self.folder.is_file() else _zip_beside(self.folder)
 
     def predict_proba(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Risks (N, classes) from raw columns, as :meth:`RiskModel.predict_proba`."""

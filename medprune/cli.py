@@ -207,17 +207,18 @@ def _serve_options(sub: Parser) -> None:
     sub.add_argument("--port", type=int, default=8501, help="of the dashboard on this machine (8501)")
 
 
-def _serve(options: argparse.Namespace) -> tuple[Any, str]:
-    from streamlit.web import bootstrap  # noqa: TID251 - the one door from the engine to the dashboard
-
+def _serve(options: argparse.Namespace) -> NoReturn:
+    """Become `streamlit run`, which reads the settings beside app.py: this machine only, nothing sent."""
     app = PACKAGE.parent / "app.py"
     if not app.exists():
         raise BadInput(
             "The dashboard's app.py is not beside the package; run `make run` in a checkout of MedPrune."
         )
-    bootstrap.load_config_options({"server_port": options.port})
-    bootstrap.run(str(app), False, [], {"server_port": options.port})
-    return {}, "Stopped."
+    if options.json:
+        print(json.dumps({"url": f"http://127.0.0.1:{options.port}"}), flush=True)
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    command = [sys.executable, "-m", "streamlit", "run", str(app), "--server.port", str(options.port)]
+    os.execv(sys.executable, command)
 
 
 VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None], str]] = {

@@ -9,21 +9,19 @@ from __future__ import annotations
 import csv
 from argparse import Namespace as Options
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from medprune.cohort import Cohort, load_cohort
 from medprune.errors import BadInput, listed
-
-if TYPE_CHECKING:
-    from medprune.cohort import Cohort
-    from medprune.intake.adopt import Adoption
-    from medprune.intake.tensor_file import TensorFile
-    from medprune.model import RiskModel
+from medprune.intake.adopt import Adoption, adopt_model, read_constants
+from medprune.intake.table_file import read_with_notes
+from medprune.intake.tensor_file import TensorFile, read_tensors
+from medprune.model import RiskModel
+from medprune.model_file import KEY, check_columns, check_fits, model_from
 
 
 def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
     """The cohort that the options describe; ``source`` is the table when it has been read already."""
-    from medprune.cohort import load_cohort
-
     common = {"patient": options.patient, "positive": options.positive, "seed": options.seed}
     return load_cohort(
         options.data if source is None else source,
@@ -37,9 +35,6 @@ def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
 
 def cohort_and_model(options: Options) -> tuple[Cohort, RiskModel]:
     """The model and its cohort, with the split that the model was made on."""
-    from medprune.intake.tensor_file import read_tensors
-    from medprune.model_file import KEY
-
     file = read_tensors(options.model)
     cohort, model = _described(options, file) if KEY in file.metadata else _adopted(options, file)
     return replace(cohort, notes=(*file.notes, *cohort.notes)), acting(model, options)
@@ -47,9 +42,6 @@ def cohort_and_model(options: Options) -> tuple[Cohort, RiskModel]:
 
 def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     """A model that says of itself what it reads: that, whatever else the table holds."""
-    from medprune.intake.table_file import read_with_notes
-    from medprune.model_file import check_columns, check_fits, model_from
-
     model = model_from(file)
     wrong = [name for name in model.features if name in options.exclude]
     if wrong:
@@ -84,8 +76,6 @@ def _check_positive(asked: str | None, model: RiskModel) -> None:
 
 def _adopted(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     """A plain state_dict, read as its user says."""
-    from medprune.intake.adopt import adopt_model
-
     adoption = _adoption(options, file.title)
     if options.external:
         raise BadInput(
@@ -102,8 +92,6 @@ def _adopted(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
 
 
 def _adoption(options: Options, title: str) -> Adoption:
-    from medprune.intake.adopt import Adoption, read_constants
-
     if options.activation is None or options.scaling is None:
         raise BadInput(
             f"{title} is a plain state_dict and does not say how it was built; add --activation (such as "

@@ -1,7 +1,4 @@
-"""What each verb of the shell does: its options go in, its JSON object and its sentence come out.
-
-Engine imports stay inside the functions: the parser of :mod:`medprune.cli` answers without them.
-"""
+"""What each verb of the shell does: its options go in, its JSON object and its sentence come out."""
 
 from __future__ import annotations
 
@@ -11,18 +8,31 @@ from argparse import Namespace as Options
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import pandas as pd
 from tqdm import tqdm
 
+from medprune.bundle import check_target, load_bundle
+from medprune.cohort import Cohort
+from medprune.criteria import CRITERIA
 from medprune.errors import BadInput
+from medprune.flow import Choice, measure, run, with_test_opened
+from medprune.intake.table_file import read_with_notes
+from medprune.model import RiskModel
+from medprune.model_file import save_model
+from medprune.network import MLP, hidden_widths
+from medprune.performance import check_share
+from medprune.ranking import SCOPES
+from medprune.scoring import GRANULARITIES, Contributions, check_granularity
+from medprune.scoring import score as score_model
+from medprune.selection import RULES
 from medprune.sources import acting, cohort_and_model, cohort_of
-
-if TYPE_CHECKING:
-    from medprune.cohort import Cohort
-    from medprune.flow import Choice
-    from medprune.model import RiskModel
-    from medprune.scoring import Contributions
+from medprune.strategies.base import make_strategy
+from medprune.sweep import sweep as sweep_thresholds
+from medprune.sweep import threshold_grid
+from medprune.tables import check_place, csv_bytes, risk_table, write_whole
+from medprune.training import train_steps
 
 Answer = tuple[Any, str]
 T = TypeVar("T")
@@ -34,8 +44,6 @@ LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
 
 def check_common(options: Options) -> None:
     """What every verb takes, checked before any work."""
-    from medprune.performance import check_share
-
     if not 0 <= options.seed <= LARGEST_SEED:
         raise BadInput(f"The seed must be a whole number from 0, got {options.seed}.")
     if getattr(options, "act_at", None) is not None:
@@ -60,10 +68,6 @@ def inspect(options: Options) -> Answer:
 
 
 def train(options: Options) -> Answer:
-    from medprune.flow import measure, with_test_opened
-    from medprune.model_file import save_model
-    from medprune.network import hidden_widths
-
     _check_out(options, "the model")
     hidden_widths(options.hidden)
     cohort = cohort_of(options)
@@ -80,9 +84,6 @@ def train(options: Options) -> Answer:
 
 
 def score(options: Options) -> Answer:
-    from medprune.scoring import score as score_model
-    from medprune.tables import write_whole
-
     name = options.criterion or "contribution"
     settings = _criterion_settings(name, options)
     if options.out:
@@ -121,11 +122,6 @@ def score(options: Options) -> Answer:
 
 def scores_csv(scored: Contributions) -> bytes:
     """All scores as one CSV: granularity, layer, row, column, name, score, and the score of each class."""
-    import pandas as pd
-
-    from medprune.scoring import GRANULARITIES
-    from medprune.tables import csv_bytes
-
     tables = []
     for granularity in GRANULARITIES:
         table = scored.table(granularity, by_class=True)
@@ -135,12 +131,6 @@ def scores_csv(scored: Contributions) -> bytes:
 
 
 def sweep(options: Options) -> Answer:
-    from medprune.ranking import SCOPES
-    from medprune.scoring import check_granularity
-    from medprune.scoring import score as score_model
-    from medprune.sweep import sweep as sweep_thresholds
-    from medprune.sweep import threshold_grid
-
     name, scope = options.criterion or "contribution", options.scope or "layer"
     settings = _criterion_settings(name, options)
     check_granularity(options.granularity)
@@ -178,10 +168,6 @@ def _thresholds(text: str) -> int | list[float]:
 
 
 def prune(options: Options) -> Answer:
-    from medprune.bundle import check_target
-    from medprune.flow import Choice, run
-    from medprune.network import hidden_widths
-
     if options.external:
         raise BadInput(
             "Pruning retrains on train patients, and an external table has none; prune on the table that the "
@@ -219,11 +205,6 @@ def prune(options: Options) -> Answer:
 
 def _prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     """The strategy's settings that were given. Everything wrong is told before anything is trained."""
-    from medprune.performance import check_share
-    from medprune.scoring import check_granularity
-    from medprune.selection import RULES
-    from medprune.strategies.base import make_strategy
-
     given = {"criterion": options.criterion, "scope": options.scope}
     settings = {name: value for name, value in given.items() if value is not None}
     make_strategy(options.strategy, **(choice.settings() | settings))
@@ -235,10 +216,6 @@ def _prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
 
 
 def predict(options: Options) -> Answer:
-    from medprune.bundle import load_bundle
-    from medprune.intake.table_file import read_with_notes
-    from medprune.tables import csv_bytes, risk_table, write_whole
-
     _check_out(options, "the risks")
     bundle = load_bundle(options.bundle)
     frame, notes = read_with_notes(options.data)
@@ -252,9 +229,6 @@ def predict(options: Options) -> Answer:
 
 
 def _trained(options: Options, cohort: Cohort) -> RiskModel:
-    from medprune.network import MLP, hidden_widths
-    from medprune.training import train_steps
-
     steps = train_steps(cohort, MLP(hidden=hidden_widths(options.hidden)), seed=options.seed)
     *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
@@ -263,8 +237,6 @@ def _trained(options: Options, cohort: Cohort) -> RiskModel:
 
 def _criterion_settings(name: str, options: Options) -> dict[str, Any]:
     """The settings of a criterion that the shell can give it; BadInput when there is no such criterion."""
-    from medprune.criteria import CRITERIA
-
     known = {setting.name for setting in fields(CRITERIA.get(name))}  # type: ignore[arg-type]
     settings = {"seed": options.seed} if "seed" in known else {}
     rates = getattr(options, "rates", None)
@@ -297,8 +269,6 @@ def _check_one_of(what: str, name: str, known: Mapping[str, Any] | Sequence[str]
 
 def _check_out(options: Options, what: str) -> None:
     """BadInput when the result could not be written, or would replace what it is made from."""
-    from medprune.tables import check_place
-
     place = check_place(options.out, what)
     for name in ("data", "model", "bundle"):
         source = getattr(options, name, None)

@@ -27,7 +27,7 @@ def slide(study: Study, sweep: Tradeoff, path: Path | None) -> None:
     nearest = min(grid, key=lambda t: abs(t - study.threshold))
     threshold = float(
         st.select_slider(
-            "Pruning threshold: what scores below it is removed",
+            "Pruning threshold: what scores below it is removed, and what then leads nowhere",
             grid,
             value=nearest,
             format_func=lambda t: f"{t:.4g}",
@@ -61,11 +61,7 @@ def headline(row: pd.Series, dense: pd.Series, finished: Candidate | None, what:
     """The numbers to watch while sliding."""
     auroc = row["auroc"] - dense["auroc"]
     shown = [
-        Tile(
-            f"{what.capitalize()} removed",
-            share(row["sparsity"]),
-            help="what scores below the threshold, and what then leads nowhere",
-        ),
+        Tile(f"{what.capitalize()} removed", share(row["sparsity"])),
         Tile("One-cut AUROC", rate(row["auroc"]), change_text("auroc", auroc), help="before retraining"),
         Tile("Parameters", f"{row['parameters']:,.0f}", f"of {dense['parameters']:,.0f}"),
         Tile("Features", f"{row['features']:,.0f}", f"of {dense['features']:,.0f}"),

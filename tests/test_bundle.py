@@ -124,7 +124,8 @@ def test_folder_zip_and_object_give_the_same_risks(folder: Path, model: RiskMode
         np.testing.assert_allclose(bundle.predict_proba(rows), expected, atol=1e-6)
         assert bundle.model.act_at == model.act_at
         assert bundle.about["classes"] == ["0", "1"]
-    assert load_bundle(folder).zip == folder.with_name("small.zip")
+    for path in (folder, folder.with_name("small.zip")):
+        assert load_bundle(path).zip == folder.with_name("small.zip")
 
 
 def test_verification_measured_something(model: RiskModel, tmp_path: Path) -> None:

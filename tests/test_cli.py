@@ -107,7 +107,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def trains(*_: object, **__: object) -> None:
         raise AssertionError
 
-    for name in ("medprune.training.train_steps", "medprune.training.fit", "medprune.flow.prune_steps"):
+    for name in ("medprune.verbs.train_steps", "medprune.training.fit", "medprune.flow.prune_steps"):
         monkeypatch.setattr(name, trains)
 
 
@@ -771,12 +771,17 @@ def test_an_error_of_ours_shows_no_value_and_no_traceback(
         assert " in training.py:" in last
 
 
-def test_serve_opens_the_dashboard_of_the_checkout(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    called: list[Any] = []
-    monkeypatch.setattr("streamlit.web.bootstrap.load_config_options", called.append)
-    monkeypatch.setattr("streamlit.web.bootstrap.run", lambda *arguments: called.append(arguments))
-    assert shell.json("serve", "--port", 9999) == {}
-    assert called[0] == {"server_port": 9999}
-    assert Path(called[1][0]).name == "app.py"
+def test_serve_becomes_the_dashboard_of_the_checkout(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def becomes(program: str, command: list[str]) -> None:
+        raise SystemExit(" ".join([program, *command[1:]]))
+
+    monkeypatch.setattr("os.execv", becomes)
+    app = Path(cli.__file__).parents[1] / "app.py"
+    with pytest.raises(SystemExit, match=f"-m streamlit run {app} --server.port 9999"):
+        cli.main(["serve", "--port", "9999"])
+    assert 'address = "127.0.0.1"' in (app.parent / ".streamlit" / "config.toml").read_text()
     monkeypatch.setattr(cli, "PACKAGE", Path("/nowhere/medprune"))
-    assert "app.py is not beside the package" in shell.refused("serve")
+    assert cli.main(["serve"]) == 2
+    assert "app.py is not beside the package" in capfd.readouterr().err
