@@ -55,9 +55,9 @@ class Split:
     def told(self) -> str:
         """How many patients, and how many rows when that is not the same."""
         patients = len(np.unique(self.patients))
-        if patients == len(self):
-            return f"{patients:,} {self.name} patients"
-        return f"{patients:,} {self.name} patients ({len(self):,} rows)"
+        whose = f"{self.name} patients" if self.name in SPLITS else "patients"
+        told = f"{patients:,} {whose}"
+        return told if patients == len(self) else f"{told} ({len(self):,} rows)"
 
     def take(self, name: str, places: NDArray[np.intp]) -> Split:
         """The rows at these places, under another name."""

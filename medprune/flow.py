@@ -162,6 +162,7 @@ def provenance(
         "table_sha256": cohort.table_hash,
         "patients": {split.name: len(split) for split in (cohort.train, cohort.tuning, cohort.test)},
         "outcome": cohort.outcome,
+        "trained_on_these_patients": "unknown" if chosen.model.may_know_the_patients else "train split",
         "excluded_columns": [{"column": name, "reason": reason} for name, reason in cohort.kept_out],
         "notes": list(cohort.notes),
         "parent_model_sha256": fingerprint(path.dense.model),

@@ -59,10 +59,7 @@ def read_outcome(
     if cut:
         labels, distinct = _cut(column, values, cut[1], cut[2])
     elif positive is not None and wanted is None:
-        raise BadInput(
-            f"Outcome {column.name!r} has no class {positive!r}{nearest(positive, distinct)}; choose one of "
-            f"{listed(distinct, most=MOST_CLASSES)}."
-        )
+        raise _no_such_class(column.name, positive, distinct)
     elif wanted is None:
         _check_classes(column, values, len(distinct))
     elif len(distinct) > BINARY:
@@ -139,14 +136,31 @@ def _check_two(name: str, labels: pd.Series) -> None:
         )
 
 
+def _no_such_class(name: str, positive: str, labels: Sequence[str]) -> BadInput:
+    """A column of many different values may hold names: they are counted, not shown."""
+    if len(labels) > MOST_CLASSES:
+        return BadInput(
+            f"Outcome {name!r} has no class {positive!r} among its {len(labels)} different values; choose "
+            "another column, or correct --positive."
+        )
+    return BadInput(
+        f"Outcome {name!r} has no class {positive!r}{nearest(positive, labels)}; choose one of "
+        f"{listed(labels, most=MOST_CLASSES)}."
+    )
+
+
 def _known_classes(name: str, labels: Sequence[str], classes: tuple[str, ...]) -> tuple[str, ...]:
     unknown = [label for label in labels if label not in classes]
     if unknown:
         raise BadInput(
-            f"Outcome {name!r} has the class {listed(unknown)}, which the model does not know; its classes "
+            f"Outcome {name!r} has {_classes_told(unknown)}, which the model does not know; its classes "
             f"are {listed(classes, most=MOST_CLASSES)}, so recode the outcome, or set --positive as before."
         )
     return classes
+
+
+def _classes_told(labels: Sequence[str]) -> str:
+    return f"{len(labels)} classes" if len(labels) > MOST_CLASSES else f"the class {listed(labels)}"
 
 
 def _guessed(labels: Sequence[str], of_row: pd.Series, *, numeric: bool) -> tuple[list[str], str]:

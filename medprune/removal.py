@@ -76,13 +76,26 @@ def _remove_units(
 ) -> Mask:
     mask = mask_of(model)
     means = mean_activations(model, train_columns)
+    ways = _unit_ways(model, order)
     units, constants = [], []
     for layer, part in enumerate(kept):
-        stay = part | _top(order[layer], alive[layer])
+        stay = part | (ways[layer] & alive[layer])
         going = mask.units[layer] & ~torch.from_numpy(stay)
         units.append(mask.units[layer] & ~going)
         constants.append(torch.where(going, means[layer], mask.unit_constants[layer]))
     return replace(mask, units=tuple(units), unit_constants=tuple(constants))
+
+
+def _unit_ways(model: RiskModel, order: Sequence[Array]) -> Kept:
+    """For each hidden layer the units (width,) on the best way from an input to a logit, over living weights.
+
+    The best unit of each layer alone is not enough: in a network whose weights were pruned before,
+    these need not be connected.
+    """
+    weights = alive_groups(model, "weight")
+    scores = (*order, np.ones(len(weights[-1])))
+    spread = [np.broadcast_to(s[:, None], w.shape) for s, w in zip(scores, weights, strict=True)]
+    return tuple(np.asarray(way.any(axis=1)) for way in strongest_paths(spread, weights)[:-1])
 
 
 def _remove_features(model: RiskModel, kept: Kept, order: Sequence[Array], alive: Kept) -> Mask:

@@ -44,7 +44,7 @@ class Tradeoff:
         return self.table.iloc[int(np.abs(self.thresholds - threshold).argmin())]
 
     def to_json(self) -> dict[str, Any]:
-        lists = {name: self.table[name].tolist() for name in COLUMNS if name not in ("threshold", "gap")}
+        lists = {name: self.table[name].tolist() for name in COLUMNS if name != "threshold"}
         return {"thresholds": self.thresholds.tolist(), **lists}
 
 

@@ -10,6 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 MOST_THRESHOLDS = 10_001
 LARGEST_SEED = 2**63 - 1
+UNKNOWN = "Which patients this model was trained on is unknown: its figures may flatter it. "
 LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
 
 
@@ -78,7 +80,7 @@ def train(options: Options) -> Answer:
     auroc, parameters = measured.performance.auroc, measured.size.parameters
     return (
         {"auroc": auroc, "parameters": parameters, "model": str(path)},
-        f"Trained on {len(cohort.train)} patients: AUROC {auroc:.3f} on {len(cohort.test)} test patients, "
+        f"Trained on {cohort.train.told()}: AUROC {auroc:.3f} on {cohort.test.told()}, "
         f"{parameters:,} parameters, written to {path}.",
     )
 
@@ -100,7 +102,7 @@ def score(options: Options) -> Answer:
     if options.out:
         write_whole(options.out, scores_csv(scored), "the scores")
     top = scored.features.sort_values("score", ascending=False)
-    features = [{"name": n, "score": float(s)} for n, s in zip(top["name"], top["score"], strict=True)]
+    features = _listed(top)
     layers = scored.weights.groupby("layer", sort=False)["score"]
     weights = [
         {"layer": layer, "count": len(s), "mean": float(s.mean()), "largest": float(s.max())}
@@ -111,13 +113,19 @@ def score(options: Options) -> Answer:
         {
             "criterion": name,
             "split": split.name,
-            "patients": scored.patients,
+            "patients": len(np.unique(split.patients)),
+            "rows": len(split),
             "weights": weights,
+            "neurons": _listed(scored.neurons),
             "features": features,
             "out": options.out,
         },
-        f"{name} over {scored.patients} patients; the features that contribute most: {first}.",
+        f"{name} over {split.told()}; the features that contribute most: {first}.",
     )
+
+
+def _listed(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{"name": n, "score": float(s)} for n, s in zip(table["name"], table["score"], strict=True)]
 
 
 def scores_csv(scored: Contributions) -> bytes:
@@ -148,7 +156,7 @@ def sweep(options: Options) -> Answer:
     good = result.table[~(result.table["auroc"] < best - 0.01)].iloc[-1]
     return (
         result.to_json(),
-        f"One shot, before retraining, on {len(tuning)} {result.split} patients: threshold "
+        f"One shot, before retraining, on {tuning.told()}: threshold "
         f"{good['threshold']:.2f} removes {good['sparsity']:.0%} at AUROC {good['auroc']:.3f} "
         f"(best of the sweep {best:.3f}).",
     )
@@ -196,10 +204,12 @@ def prune(options: Options) -> Answer:
         job.to_json(),
         f"Removed {job.chosen.sparsity:.1%} of the {job.path.granularity}s: "
         f"AUROC {after.performance.auroc:.3f} (was {before.performance.auroc:.3f}) "
-        f"on {len(cohort.test)} test patients, "
+        f"on {cohort.test.told()}, "
         f"{after.size.parameters:,} of {before.size.parameters:,} parameters, "
         f"{after.size.features} of {before.size.features} features. "
-        f"Bundle (not reviewed) in {job.bundle.folder}.",
+        f"Sensitivity {after.performance.sensitivity:.1%} (was {before.performance.sensitivity:.1%}), "
+        f"specificity {after.performance.specificity:.1%} (was {before.performance.specificity:.1%}). "
+        f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}.",
     )
 
 

@@ -98,6 +98,8 @@ def upload(study: Study, cohort: Cohort) -> None:
         return
     with guide.sentences():
         tensors = read_tensors(file.getvalue(), name=file.name)
+        for note in tensors.notes:
+            st.caption(plain(note))
         if KEY in tensors.metadata:
             ready = model_from(tensors)
             cohort = with_its_split(study, cohort, ready)

@@ -139,7 +139,7 @@ def test_train(shell: Shell, place: Path, tmp_path: Path) -> None:
 
 def test_score(shell: Shell, place: Path, tmp_path: Path) -> None:
     found = shell.json(*on(place, "score", "--out", tmp_path / "s.csv"))
-    assert set(found) == {"criterion", "split", "patients", "weights", "features", "out"}
+    assert set(found) == {"criterion", "split", "patients", "rows", "weights", "neurons", "features", "out"}
     assert (found["criterion"], found["split"]) == ("contribution", "train")
     assert found["patients"] == ROWS * 0.6
     assert {feature["name"] for feature in found["features"]} == set(patient_table().columns) - {"stage"}
@@ -188,7 +188,7 @@ def test_score_smoothed_by_given_rates(shell: Shell, place: Path, tmp_path: Path
 
 def test_sweep(shell: Shell, place: Path) -> None:
     found = shell.json(*on(place, "sweep", "--thresholds", 21))
-    assert set(found) == {"thresholds", "sparsity", *METRICS, *SIZES}
+    assert set(found) == {"thresholds", "sparsity", *METRICS, *SIZES, "gap"}
     assert all(len(values) == 21 for values in found.values())
     assert found["thresholds"] == pytest.approx(np.linspace(0, 1, 21))
     assert found["sparsity"] == sorted(found["sparsity"])
@@ -272,7 +272,7 @@ def test_progress_and_notes_go_to_standard_error(shell: Shell, place: Path, tmp_
 def test_without_json_one_sentence_says_what_was_done(shell: Shell, place: Path, tmp_path: Path) -> None:
     code, out, _ = shell(*on(place, "score"))
     assert code == 0
-    assert out.startswith("contribution over 72 patients; the features that contribute most: ")
+    assert out.startswith("contribution over 72 train patients; the features that contribute most: ")
     code, out, err = shell(*on(place, "sweep", "--thresholds", 6, "--quiet"))
     assert (code, out, err) == (0, "", "")
     code, out, _ = shell(*on(place, "sweep", "--thresholds", 6))

@@ -426,7 +426,7 @@ def test_rows_without_an_outcome_are_left_out_with_a_note() -> None:
         ),
         ([f"t{i % 21}" for i in range(84)], {}, "has 21 classes, more than 20"),
         ([0] * 36 + [1] * 4, {}, "The class '1' has fewer than 5 patients"),
-        (["a", "b"] * 20, {"positive": "bb"}, "no class 'bb' (did you mean 'b'?); choose one of 'a' and 'b'"),
+        (["a", "b"] * 20, {"positive": "bb"}, "no class 'bb'; choose one of 'a' and 'b'"),
         (["a", "b"] * 20, {"positive": ">0"}, "is text and has no cut-point"),
         ([0, 1] * 20, {"positive": "yes"}, "no class 'yes'"),
         ([0, 1] * 6, {}, "fewer than 20 patients"),

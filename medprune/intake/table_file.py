@@ -166,7 +166,10 @@ def _decoded(data: bytes, title: str) -> tuple[str, list[str]]:
 def _from_csv(text: str, title: str) -> tuple[pd.DataFrame, list[str]]:
     delimiter = _delimiter(text)
     records = _records(text, delimiter, title)
-    names = _checked_names(next(records), title)
+    header = next(records, None)
+    if header is None:
+        raise BadInput(f"The file {title} is empty; export the table again as CSV or Parquet.")
+    names = _checked_names(header, title)
     chunks: list[pd.DataFrame] = []
     while rows := list(islice(records, CHUNK)):
         cells = zip(*rows, strict=True)
