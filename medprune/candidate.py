@@ -56,7 +56,6 @@ class Problem:
     granularity: str
     train: Prepared
     tuning: Prepared
-    train_split: Split
     tuning_split: Split
     seed: int
 
@@ -69,7 +68,6 @@ class Problem:
             granularity=granularity,
             train=prepare(model.preparation, cohort.train),
             tuning=prepare(model.preparation, cohort.tuning),
-            train_split=cohort.train,
             tuning_split=cohort.tuning,
             seed=seed,
         )

@@ -20,8 +20,8 @@ class Mask:
     """``weights[l]`` (out, in), ``units[l]`` (width,), ``inputs`` (columns,): True is kept.
 
     >>> mask = Mask.full((3, 2, 2))
-    >>> mask.kept_weights(), mask.kept_units()
-    (10, 2)
+    >>> mask.kept_weights(), mask.total_weights()
+    (10, 10)
     """
 
     weights: tuple[Tensor, ...]
@@ -66,14 +66,8 @@ class Mask:
     def kept_weights(self) -> int:
         return sum(int(alive.sum()) for alive in self.alive_weights())
 
-    def kept_units(self) -> int:
-        return sum(int(units.sum()) for units in self.units)
-
     def total_weights(self) -> int:
         return sum(weights.numel() for weights in self.weights)
-
-    def total_units(self) -> int:
-        return sum(units.numel() for units in self.units)
 
     def within(self, other: Mask) -> bool:
         """True when everything kept here is kept in ``other`` too (the masks are nested)."""

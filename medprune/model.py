@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ class Recalibration:
 
     @property
     def is_identity(self) -> bool:
-        return self == Recalibration() or (self.slope == 1.0 and not any(self.intercepts))
+        return self.slope == 1.0 and not any(self.intercepts)
 
     def to_json(self) -> dict[str, Any]:
         return {"slope": self.slope, "intercepts": list(self.intercepts)}
@@ -116,9 +116,6 @@ class RiskModel:
     def may_know_the_patients(self) -> bool:
         """True when nobody can say which patients the model was trained on: its figures may flatter it."""
         return self.origin.source != "trained here" or self.origin.split is None
-
-    def with_network(self, network: Network, mask: Mask | None) -> RiskModel:
-        return replace(self, network=network, mask=mask)
 
 
 def logits_of(network: Network, prepared: NDArray[np.float32], mask: Mask | None) -> NDArray[np.float64]:

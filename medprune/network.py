@@ -207,9 +207,6 @@ class Network(nn.Module):
         """The weight matrices (out, in), from input to output."""
         return tuple(layer.weight for layer in self.layers)
 
-    def biases(self) -> tuple[Tensor, ...]:
-        return tuple(layer.bias for layer in self.layers)
-
     def full_mask(self) -> Mask:
         """The mask that keeps everything."""
         return Mask.full(self.spec.widths)

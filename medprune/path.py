@@ -15,7 +15,7 @@ from medprune.cohort import Cohort
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.selection import RULES, Rule
-from medprune.strategies.base import Strategy, make_strategy
+from medprune.strategies import STRATEGIES, Strategy
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,7 +128,7 @@ def prune_steps(
 ) -> Iterator[PathStep]:
     """The steps of :func:`prune`, one a candidate; the last one carries the path."""
     started = time.perf_counter()
-    how = make_strategy(strategy, **settings)
+    how = STRATEGIES.make(strategy, **settings)
     problem = Problem.of(model, cohort, granularity, seed)
     found: list[Candidate] = []
     for candidate in how.candidates(problem):

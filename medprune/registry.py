@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from medprune.errors import BadInput, nearest
 
@@ -45,6 +45,17 @@ class Registry(Generic[T]):
                 f"choose one of {', '.join(self.names())}."
             )
         return self._members[name]
+
+    def make(self, name: str, **settings: Any) -> T:
+        """The member called ``name`` with its settings; BadInput names settings that it does not have."""
+        member = self.get(name)
+        try:
+            return member(**settings)
+        except TypeError as error:
+            wrong = ", ".join(sorted(settings))
+            raise BadInput(
+                f"The {self.family} {name!r} does not take these settings together: {wrong}."
+            ) from error
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._members)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from medprune.compaction import tidy
 from medprune.mask import Mask
 from medprune.model import BATCH, RiskModel
-from medprune.ranking import Array, Kept, strongest_paths
-from medprune.scoring import check_granularity, feature_columns
+from medprune.ranking import Array, Kept, at_threshold, best, normalise, strongest_paths
+from medprune.scoring import Contributions, check_granularity
 
 
 def mask_of(model: RiskModel) -> Mask:
@@ -39,82 +39,113 @@ def removed_share(model: RiskModel, granularity: str) -> float:
     return 1.0 - sum(int(part.sum()) for part in alive) / total if total else 0.0
 
 
-def remove(
-    model: RiskModel,
-    kept: Kept,
-    granularity: str,
-    *,
-    order: Sequence[Array],
-    train_columns: NDArray[np.float32],
-) -> Mask:
-    """The model's mask with everything outside ``kept`` removed, and what no longer matters with it.
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A scored model, ready to lose what scores least; every cut gives a new model, not retrained.
 
-    ``order`` are the scores that decide what always stays: a way from an input to the outcome, one
-    unit a layer, one feature. ``train_columns`` give a removed unit's mean activation.
+    ``order`` are the scores in [0, 1] by layer; they also decide what always stays: a way from an input
+    to the outcome, one feature. ``means`` replace the units that go: they belong to the model, not to
+    the cut, and are measured once.
     """
-    alive = alive_groups(model, granularity)
-    if granularity == "weight":
-        mask = _remove_weights(model, kept, order, alive)
-    elif granularity == "neuron":
-        mask = _remove_units(model, kept, order, alive, train_columns)
-    else:
-        mask = _remove_features(model, kept, order, alive)
-    return tidy(mask, model.network)
+
+    model: RiskModel
+    granularity: str
+    alive: Kept
+    order: tuple[Array, ...]
+    means: Sequence[torch.Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        model: RiskModel,
+        contributions: Contributions,
+        granularity: str,
+        scope: str,
+        train_columns: NDArray[np.float32],
+    ) -> Cut:
+        """Make the scores of one granularity comparable over layers, within ``scope``."""
+        alive = alive_groups(model, granularity)
+        order = normalise(contributions.scores(granularity), alive, scope)
+        means = mean_activations(model, train_columns) if granularity == "neuron" else ()
+        return cls(model, granularity, alive, order, means)
+
+    @property
+    def groups(self) -> int:
+        """All weights, units or features there ever were."""
+        return sum(part.size for part in self.alive)
+
+    def at(self, threshold: float) -> RiskModel:
+        """Keep what scores at least ``threshold``."""
+        return self.keep(at_threshold(self.order, self.alive, threshold))
+
+    def to(self, count: int) -> tuple[RiskModel, float]:
+        """Keep about ``count``, counted when all that leads nowhere is gone too; and the threshold.
+
+        Keeping just the best ``count`` would lose far more, because what is then cut off from input or
+        outcome goes as well. What is left grows with what is kept, so bisect.
+        """
+        low, high = count, sum(int(part.sum()) for part in self.alive)
+        while low < high:
+            middle = (low + high) // 2
+            smaller = self.keep(best(self.order, self.alive, middle)[0])
+            left = sum(int(part.sum()) for part in alive_groups(smaller, self.granularity))
+            low, high = (low, middle) if left >= count else (middle + 1, high)
+        kept, threshold = best(self.order, self.alive, low)
+        return self.keep(kept), threshold
+
+    def keep(self, kept: Kept) -> RiskModel:
+        """The model with everything outside ``kept`` removed, and what no longer matters with it."""
+        if self.granularity == "weight":
+            mask = _remove_weights(self, kept)
+        elif self.granularity == "neuron":
+            mask = _remove_units(self, kept)
+        else:
+            mask = _remove_features(self, kept)
+        return replace(self.model, mask=tidy(mask, self.model.network))
 
 
-def _remove_weights(model: RiskModel, kept: Kept, order: Sequence[Array], alive: Kept) -> Mask:
-    mask = mask_of(model)
+def _remove_weights(cut: Cut, kept: Kept) -> Mask:
+    mask = mask_of(cut.model)
     # A weight whose source is gone carries that source's constant: it is not ours to remove.
-    always = strongest_paths(order, alive)
-    stay = [part | way | ~living for part, way, living in zip(kept, always, alive, strict=True)]
+    always = strongest_paths(cut.order, cut.alive)
+    stay = [part | way | ~living for part, way, living in zip(kept, always, cut.alive, strict=True)]
     weights = (old & torch.from_numpy(part) for old, part in zip(mask.weights, stay, strict=True))
     return replace(mask, weights=tuple(weights))
 
 
-def _remove_units(
-    model: RiskModel, kept: Kept, order: Sequence[Array], alive: Kept, train_columns: NDArray[np.float32]
-) -> Mask:
-    mask = mask_of(model)
-    means = mean_activations(model, train_columns)
-    ways = _unit_ways(model, order)
+def _remove_units(cut: Cut, kept: Kept) -> Mask:
+    mask, ways = mask_of(cut.model), _unit_ways(cut)
     units, constants = [], []
     for layer, part in enumerate(kept):
-        stay = part | (ways[layer] & alive[layer])
+        stay = part | (ways[layer] & cut.alive[layer])
         going = mask.units[layer] & ~torch.from_numpy(stay)
         units.append(mask.units[layer] & ~going)
-        constants.append(torch.where(going, means[layer], mask.unit_constants[layer]))
+        constants.append(torch.where(going, cut.means[layer], mask.unit_constants[layer]))
     return replace(mask, units=tuple(units), unit_constants=tuple(constants))
 
 
-def _unit_ways(model: RiskModel, order: Sequence[Array]) -> Kept:
+def _unit_ways(cut: Cut) -> Kept:
     """For each hidden layer the units (width,) on the best way from an input to a logit, over living weights.
 
     The best unit of each layer alone is not enough: in a network whose weights were pruned before,
     these need not be connected.
     """
-    weights = alive_groups(model, "weight")
-    scores = (*order, np.ones(len(weights[-1])))
+    weights = alive_groups(cut.model, "weight")
+    scores = (*cut.order, np.ones(len(weights[-1])))
     spread = [np.broadcast_to(s[:, None], w.shape) for s, w in zip(scores, weights, strict=True)]
     return tuple(np.asarray(way.any(axis=1)) for way in strongest_paths(spread, weights)[:-1])
 
 
-def _remove_features(model: RiskModel, kept: Kept, order: Sequence[Array], alive: Kept) -> Mask:
-    mask = mask_of(model)
-    stay = kept[0] | _top(order[0], alive[0])
-    going = torch.from_numpy(feature_columns(model.preparation, ~stay)) & mask.inputs
-    reference = torch.from_numpy(model.preparation.reference)
+def _remove_features(cut: Cut, kept: Kept) -> Mask:
+    mask, preparation = mask_of(cut.model), cut.model.preparation
+    [order], [alive], [part] = cut.order, cut.alive, kept
+    best_one = np.arange(len(order)) == np.where(alive, order, -np.inf).argmax()
+    going = torch.from_numpy(~(part | best_one)[preparation.feature_of_column]) & mask.inputs
     return replace(
         mask,
         inputs=mask.inputs & ~going,
-        input_constants=torch.where(going, reference, mask.input_constants),
+        input_constants=torch.where(going, torch.from_numpy(preparation.reference), mask.input_constants),
     )
-
-
-def _top(order: Array, alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Marks the best alive one, so that a layer or the table never empties."""
-    top = np.zeros(len(order), dtype=bool)
-    top[int(np.where(alive, order, -np.inf).argmax())] = True
-    return top & alive
 
 
 @torch.no_grad()

@@ -17,7 +17,6 @@ from medprune.cohort import Split
 from medprune.criteria import CRITERIA, Criterion, ScoreSums
 from medprune.errors import BadInput
 from medprune.model import RiskModel
-from medprune.preparation import Preparation
 from medprune.training import Prepared
 
 BATCH = 8_192  # patients a pass; bounds memory, does not change the scores
@@ -157,21 +156,11 @@ def score(
     criterion's own (``seed`` of random, ``signed`` of taylor, ``rates`` of class_contribution).
     Raises BadInput for an unknown criterion or setting.
     """
-    chosen = make_criterion(criterion, **settings)
+    chosen = CRITERIA.make(criterion, **settings)
     data = Prepared(model.prepared(split), split.outcome)
     return contributions_from(
         model, criterion, sum_scores(model, data, chosen), patients=len(split), balanced=balanced
     )
-
-
-def make_criterion(name: str, **settings: Any) -> Criterion:
-    """A criterion with its settings; BadInput names a setting that it does not have."""
-    member = CRITERIA.get(name)
-    try:
-        return member(**settings)
-    except TypeError as error:
-        wrong = ", ".join(sorted(settings))
-        raise BadInput(f"The criterion {name!r} does not take these settings together: {wrong}.") from error
 
 
 def sum_scores(model: RiskModel, data: Prepared, criterion: Criterion) -> ScoreSums:
@@ -233,9 +222,3 @@ class _Mean:
         else:
             mean = np.abs(total.sum(axis=0)) / max(self.patients.sum(), 1)
         return mean
-
-
-def feature_columns(preparation: Preparation, features: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which prepared columns belong to the features marked True."""
-    marked: NDArray[np.bool_] = features[preparation.feature_of_column]
-    return marked

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,8 @@ from medprune.cohort import Split
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.performance import METRICS, check_share, performance
-from medprune.ranking import at_threshold, normalise
-from medprune.removal import alive_groups, remove, removed_share
-from medprune.scoring import Contributions, check_granularity
+from medprune.removal import Cut, removed_share
+from medprune.scoring import Contributions
 from medprune.size import SIZES, size_of
 from medprune.training import prepare
 
@@ -92,17 +91,13 @@ def sweep_rows(
     train: Split | None = None,
 ) -> Iterator[dict[str, float]]:
     """The rows of :func:`sweep`, one at a time."""
-    check_granularity(granularity)
     here = prepare(model.preparation, split)
     reference = here if train is None else prepare(model.preparation, train)
-    alive = alive_groups(model, granularity)
-    order = normalise(contributions.scores(granularity), alive, scope)
+    cut = Cut.of(model, contributions, granularity, scope, reference.columns)
     row: dict[str, float] = {}
     before: float | None = None
     for threshold in threshold_grid(thresholds):
-        kept = at_threshold(order, alive, threshold)
-        mask = remove(model, kept, granularity, order=order, train_columns=reference.columns)
-        pruned = replace(model, mask=mask)
+        pruned = cut.at(float(threshold))
         sparsity = removed_share(pruned, granularity)
         if sparsity != before:  # masks are nested: the same share means the same mask
             risks = pruned.risks_of(here.columns)

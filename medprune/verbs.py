@@ -6,7 +6,6 @@ import json
 import sys
 from argparse import Namespace as Options
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from medprune.bundle import check_target, load_bundle
 from medprune.cohort import Cohort
-from medprune.criteria import CRITERIA
+from medprune.criteria import CRITERIA, seed_setting
 from medprune.errors import BadInput
 from medprune.flow import Choice, measure, run, with_test_opened
 from medprune.intake.table_file import read_with_notes
@@ -29,7 +28,7 @@ from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
 from medprune.selection import RULES
 from medprune.sources import acting, cohort_and_model, cohort_of
-from medprune.strategies.base import make_strategy
+from medprune.strategies import STRATEGIES
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
 from medprune.tables import check_place, csv_bytes, risk_table, write_whole
@@ -217,7 +216,7 @@ def _prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     """The strategy's settings that were given. Everything wrong is told before anything is trained."""
     given = {"criterion": options.criterion, "scope": options.scope}
     settings = {name: value for name, value in given.items() if value is not None}
-    make_strategy(options.strategy, **(choice.settings() | settings))
+    STRATEGIES.make(options.strategy, **(choice.settings() | settings))
     _criterion_settings(options.criterion or "contribution", options)
     check_granularity(options.granularity)
     _check_one_of("Rule", choice.rule, RULES)
@@ -247,12 +246,11 @@ def _trained(options: Options, cohort: Cohort) -> RiskModel:
 
 def _criterion_settings(name: str, options: Options) -> dict[str, Any]:
     """The settings of a criterion that the shell can give it; BadInput when there is no such criterion."""
-    known = {setting.name for setting in fields(CRITERIA.get(name))}  # type: ignore[arg-type]
-    settings = {"seed": options.seed} if "seed" in known else {}
+    settings: dict[str, Any] = seed_setting(name, options.seed)
     rates = getattr(options, "rates", None)
     if rates is None:
         return settings
-    if "rates" not in known:
+    if not CRITERIA.get(name).classes_are_predicted:
         raise BadInput(f"The criterion {name!r} takes no --rates; class_contribution does.")
     return settings | {"rates": _rates(rates)}
 

@@ -5,9 +5,9 @@ screen. Its scores are sums over patients (:class:`ScoreSums`) that can be added
 files, workers and hospitals.
 """
 
-from medprune.criteria.base import CRITERIA, Criterion, ScoreSums
+from medprune.criteria.base import CRITERIA, Criterion, ScoreSums, seed_setting
 from medprune.registry import import_members
 
 import_members(__name__)
 
-__all__ = ["CRITERIA", "Criterion", "ScoreSums"]
+__all__ = ["CRITERIA", "Criterion", "ScoreSums", "seed_setting"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import ClassVar
 
 import torch
@@ -16,6 +16,12 @@ from medprune.network import Network, Trace
 from medprune.registry import Registry
 
 CRITERIA: Registry[Criterion] = Registry("criterion")
+
+
+def seed_setting(name: str, seed: int) -> dict[str, int]:
+    """The setting that gives this seed to a criterion that draws by chance; none for the others."""
+    known = {setting.name for setting in fields(CRITERIA.get(name))}  # type: ignore[arg-type]
+    return {"seed": seed} if "seed" in known else {}
 
 
 @dataclass

@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medprune.candidate import Candidate, Problem
+from medprune.criteria import CRITERIA, seed_setting
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.performance import check_share
-from medprune.ranking import SCOPES, Array, Kept, at_threshold, best, normalise
-from medprune.removal import alive_groups, mask_of, remove, removed_share
-from medprune.scoring import contributions_from, make_criterion, sum_scores
+from medprune.ranking import SCOPES
+from medprune.removal import Cut, alive_groups, mask_of, removed_share
+from medprune.scoring import contributions_from, sum_scores
 from medprune.strategies.base import STRATEGIES, Strategy
 from medprune.training import RETRAINING, Schedule, retrain
 
@@ -66,9 +67,8 @@ class ContributionPath(Strategy):
         model = problem.model
         for step, share in enumerate(self._stops(problem), start=1):
             start = problem.model if self.one_shot else model
-            alive = alive_groups(start, problem.granularity)
-            keep = round((1 - share) * sum(part.size for part in alive))
-            smaller, threshold = self._cut_to(problem, start, alive, keep)
+            cut = self._scored(problem, start)
+            smaller, threshold = cut.to(round((1 - share) * cut.groups))
             if not _is_smaller(smaller, model, problem.granularity):
                 continue  # so much is gone already, or the rest always stays
             model = self._retrained(problem, smaller, rounds=step if self.one_shot else 1)
@@ -84,48 +84,22 @@ class ContributionPath(Strategy):
         counts = np.unique(np.geomspace(max(groups - 1, 1), 1, MOST_STOPS).round()).astype(int)[::-1]
         return tuple(1 - int(count) / groups for count in counts)
 
-    def _cut_to(self, problem: Problem, model: RiskModel, alive: Kept, keep: int) -> tuple[RiskModel, float]:
-        """Keep ``keep`` of the best, counted when all that leads nowhere is gone too; and the threshold.
-
-        Cutting exactly to the count would lose more: what is cut off from input or outcome goes as
-        well, in one case 99.4 % instead of 95 %. What is left grows with the cut, so bisect.
-        """
-        order = self._order(problem, model, alive)
-        low, high = keep, sum(int(part.sum()) for part in alive)
-        while low < high:
-            middle = (low + high) // 2
-            kept, _ = best(order, alive, middle)
-            left = alive_groups(self._cut(problem, model, kept, order), problem.granularity)
-            low, high = (low, middle) if sum(int(part.sum()) for part in left) >= keep else (middle + 1, high)
-        kept, threshold = best(order, alive, low)
-        return self._cut(problem, model, kept, order), threshold
-
     def _at_threshold(self, problem: Problem, threshold: float) -> Iterator[Candidate]:
         model = problem.model
         for _ in range(self.rounds):
-            alive = alive_groups(model, problem.granularity)
-            order = self._order(problem, model, alive)
-            smaller = self._cut(problem, model, at_threshold(order, alive, threshold), order)
+            smaller = self._scored(problem, model).at(threshold)
             if not _is_smaller(smaller, model, problem.granularity):
                 return  # nothing scores below the threshold any more
             model = self._retrained(problem, smaller, rounds=1)
             yield problem.candidate(model, threshold=threshold, requested=None)
 
-    def _order(self, problem: Problem, model: RiskModel, alive: Kept) -> tuple[Array, ...]:
-        """Scores of what is left, comparable over layers."""
-        criterion = make_criterion(self.criterion, **self._criterion_settings(problem))
-        sums = sum_scores(model, problem.train, criterion)
+    def _scored(self, problem: Problem, model: RiskModel) -> Cut:
+        """What is left of the model, scored on train, ready to be cut."""
+        settings = seed_setting(self.criterion, problem.seed)
+        sums = sum_scores(model, problem.train, CRITERIA.make(self.criterion, **settings))
         patients = len(problem.train.outcome)
         scored = contributions_from(model, self.criterion, sums, patients=patients, balanced=self.balanced)
-        return normalise(scored.scores(problem.granularity), alive, self.scope)
-
-    def _criterion_settings(self, problem: Problem) -> dict[str, int]:
-        return {"seed": problem.seed} if self.criterion == "random" else {}
-
-    def _cut(self, problem: Problem, model: RiskModel, kept: Kept, order: tuple[Array, ...]) -> RiskModel:
-        """The model with everything outside ``kept`` removed, not retrained yet."""
-        mask = remove(model, kept, problem.granularity, order=order, train_columns=problem.train.columns)
-        return replace(model, mask=mask)
+        return Cut.of(model, scored, problem.granularity, self.scope, problem.train.columns)
 
     def _retrained(self, problem: Problem, model: RiskModel, rounds: int) -> RiskModel:
         """The model with its remaining weights trained on, for as long as ``rounds`` rounds last."""

@@ -20,7 +20,7 @@ from medprune.criteria.contribution import Contribution
 from medprune.model import RiskModel
 from medprune.network import NetworkSpec
 from medprune.preparation import fit_preparation
-from medprune.scoring import make_criterion, sum_scores
+from medprune.scoring import sum_scores
 from medprune.training import Prepared
 from tests.makers import patient_cohort, random_mask, random_network, tails, untrained_model
 
@@ -134,7 +134,7 @@ def test_merged_sums_equal_one_pass(criterion: str) -> None:
     cohort = patient_cohort(classes=3)
     model = untrained_model(cohort)
     everyone = Prepared(model.prepared(cohort.train), cohort.train.outcome)
-    chosen = make_criterion(criterion).ready(
+    chosen = CRITERIA.make(criterion).ready(
         model, iter([(torch.from_numpy(everyone.columns), torch.from_numpy(everyone.outcome))])
     )
     whole = sum_scores(model, everyone, chosen)

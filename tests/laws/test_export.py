@@ -35,7 +35,7 @@ from medprune.model_file import load_model, model_bytes
 from medprune.network import ACTIVATIONS, NORMS, NetworkSpec
 from medprune.onnx_graph import onnx_bytes, onnx_model
 from medprune.preparation import fit_preparation
-from medprune.removal import alive_groups, remove
+from medprune.removal import Cut, alive_groups, mean_activations
 from tests.makers import patient_table, random_network, tails, untrained_model
 
 seeds = st.integers(0, 2**31)
@@ -92,7 +92,7 @@ def models(draw: st.DrawFn) -> tuple[int, RiskModel]:
     how = draw(st.sampled_from((Recalibration(), Recalibration(0.7, shift))))
     model = replace(model, network=random_network(spec, draw(seeds)), recalibration=how)
     rng = np.random.default_rng(draw(seeds))
-    for granularity in draw(st.lists(st.sampled_from(PRUNED), max_size=2, unique=True).map(sorted)):
+    for granularity in draw(st.lists(st.sampled_from(PRUNED), max_size=3)):
         alive = alive_groups(model, granularity)
         if not alive:
             continue  # no hidden units
@@ -101,7 +101,8 @@ def models(draw: st.DrawFn) -> tuple[int, RiskModel]:
             (scores > draw(st.floats(0, 1))) & part for scores, part in zip(order, alive, strict=True)
         )
         columns = model.prepared(cohort(classes).train)
-        model = replace(model, mask=remove(model, kept, granularity, order=order, train_columns=columns))
+        means = mean_activations(model, columns)
+        model = Cut(model, granularity, alive, order, means).keep(kept)
     return classes, model
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from medprune import MLP, Cohort, RiskModel, Schedule, compact, prune, score, sweep, train
 from medprune.criteria import CRITERIA
 from medprune.ranking import SCOPES, at_threshold, best, normalise, strongest_paths
-from medprune.removal import alive_groups, remove, removed_share
+from medprune.removal import Cut, alive_groups, mean_activations, removed_share
 from medprune.scoring import GRANULARITIES
 from tests.makers import patient_cohort, untrained_model
 
@@ -140,7 +138,7 @@ def test_a_layer_never_collapses(seed: int, keep: float, scope: str) -> None:
         order = normalise([rng.random(part.shape) for part in alive], alive, scope)
         total = sum(part.size for part in alive)
         kept, _ = best(order, alive, round(keep * total))
-        pruned = replace(model, mask=remove(model, kept, granularity, order=order, train_columns=columns))
+        pruned = Cut(model, granularity, alive, order, mean_activations(model, columns)).keep(kept)
         small = compact(pruned)
         assert all(width >= 1 for width in small.network.spec.widths)
         np.testing.assert_allclose(
