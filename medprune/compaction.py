@@ -32,8 +32,10 @@ def tidy(mask: Mask, network: Network) -> Mask:
         kept = mask.units[layer] & heard[layer + 1]
         hears = (weights & sources[None, :]).any(dim=1)
         constant = mask.unit_constants[layer]
-        if not tail.mixes_units:
-            still = _output_without_sources(network, layer, weights, sources, source_constants)
+        if not (tail.mixes_units and mask.layers[layer]):
+            still = _output_without_sources(
+                network, layer, weights, sources, source_constants, kept_layer=bool(mask.layers[layer])
+            )
             constant = torch.where(mask.units[layer] & ~hears, still, constant)
             kept = kept & hears
         units.append(kept)
@@ -54,13 +56,13 @@ def _heard(mask: Mask) -> list[Tensor]:
 
 @torch.no_grad()
 def _output_without_sources(
-    network: Network, layer: int, weights: Tensor, sources: Tensor, constants: Tensor
+    network: Network, layer: int, weights: Tensor, sources: Tensor, constants: Tensor, *, kept_layer: bool
 ) -> Tensor:
     """What each unit of ``layer`` says when all of its sources are constants or cut off."""
     linear = network.layers[layer]
     removed = torch.where(sources, torch.zeros_like(constants), constants)
     z = linear.bias + (linear.weight * weights) @ removed
-    result: Tensor = network.tails[layer](z[None, :])[0]
+    result: Tensor = network.tails[layer](z[None, :])[0] if kept_layer else z
     return result
 
 
@@ -72,7 +74,7 @@ def compacted_widths(mask: Mask) -> tuple[int, ...]:
 
 @torch.no_grad()
 def compact_network(network: Network, mask: Mask) -> Network:
-    """The network of the kept inputs and units; constants of the removed ones go into the next bias."""
+    """The network of the kept inputs, units and layers; constants of the removed go into the next bias."""
     mask = tidy(mask, network)
     tails = tuple(
         replace(tail.spec, width=int(units.sum()))
@@ -87,7 +89,32 @@ def compact_network(network: Network, mask: Mask) -> Network:
         new.bias.copy_(folded[targets])
     for old_tail, new_tail, units in zip(network.tails, small.tails, mask.units, strict=True):
         _slice_norm(old_tail, new_tail, units)
-    return frozen(small)
+    return frozen(_without_layers(small, mask.layers))
+
+
+def _without_layers(network: Network, kept: Tensor) -> Network:
+    """The network with every removed layer multiplied into the next one."""
+    if bool(kept.all()):
+        return network
+    linears: list[tuple[Tensor, Tensor]] = []
+    product: tuple[Tensor, Tensor] | None = None
+    for place, linear in enumerate(network.layers):
+        weight, bias = linear.weight, linear.bias
+        if product is not None:
+            weight, bias = weight @ product[0], weight @ product[1] + bias
+        last = place == len(network.tails)
+        product = None if last or kept[place] else (weight, bias)
+        if product is None:
+            linears.append((weight, bias))
+    tails = [tail for tail, stays in zip(network.tails, kept, strict=True) if stays]
+    spec = replace(network.spec, tails=tuple(tail.spec for tail in tails))
+    shorter = Network(spec)
+    for new, (weight, bias) in zip(shorter.layers, linears, strict=True):
+        new.weight.copy_(weight)
+        new.bias.copy_(bias)
+    for new_tail, old_tail in zip(shorter.tails, tails, strict=True):
+        new_tail.load_state_dict(old_tail.state_dict())
+    return shorter
 
 
 def _slice_norm(old: Tail, new: Tail, units: Tensor) -> None:

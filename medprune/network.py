@@ -195,7 +195,9 @@ class Network(nn.Module):
             inputs.append(h)
             sums.append(functional.linear(h, weight, layer.bias))
             if index < len(self.tails):
-                h = self.tails[index](sums[-1], None if mask is None else mask.units[index])
+                h = sums[-1]
+                if mask is None or mask.layers[index]:
+                    h = self.tails[index](h, None if mask is None else mask.units[index])
                 if mask is not None:
                     h = torch.where(mask.units[index], h, mask.unit_constants[index])
         return Trace(tuple(inputs), tuple(sums))

@@ -26,7 +26,7 @@ def alive_groups(model: RiskModel, granularity: str) -> Kept:
     if check_granularity(granularity) == "weight":
         return tuple(alive.numpy() for alive in mask.alive_weights())
     if granularity == "neuron":
-        return tuple(units.numpy() for units in mask.units)
+        return tuple((u & there).numpy() for u, there in zip(mask.units, mask.layers, strict=True))
     used = np.zeros(len(model.features), dtype=bool)
     np.logical_or.at(used, model.preparation.feature_of_column, mask.inputs.numpy())
     return (used,)
@@ -118,7 +118,8 @@ def _remove_units(cut: Cut, kept: Kept) -> Mask:
     units, constants = [], []
     for layer, part in enumerate(kept):
         stay = part | (ways[layer] & cut.alive[layer])
-        going = mask.units[layer] & ~torch.from_numpy(stay)
+        # The units of a removed layer are gone already: what is left of them carries sums on.
+        going = mask.units[layer] & ~torch.from_numpy(stay) & mask.layers[layer]
         units.append(mask.units[layer] & ~going)
         constants.append(torch.where(going, cut.means[layer], mask.unit_constants[layer]))
     return replace(mask, units=tuple(units), unit_constants=tuple(constants))

@@ -59,7 +59,7 @@ def random_network(spec: NetworkSpec, seed: int = 0) -> Network:
 
 
 def random_mask(network: Network, seed: int, keep: float = 0.5) -> Mask:
-    """A mask of all three kinds at once: weights, units with constants, inputs with constants."""
+    """A mask of all kinds at once: weights, units and inputs with their constants, whole layers."""
     generator = torch.Generator().manual_seed(seed)
 
     def some(shape: torch.Size) -> torch.Tensor:
@@ -73,6 +73,7 @@ def random_mask(network: Network, seed: int, keep: float = 0.5) -> Mask:
         unit_constants=tuple(torch.randn(u.shape, generator=generator) for u in full.units),
         inputs=some(full.inputs.shape),
         input_constants=torch.randn(full.inputs.shape, generator=generator),
+        layers=torch.rand(full.layers.shape, generator=generator) < (1 + keep) / 2,
     )
 
 
