@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprune.cohort import Cohort, Split
+from medprune.compaction import tidy
 from medprune.errors import BadInput
+from medprune.evaluator import Evaluator
 from medprune.mask import Mask
 from medprune.model import RiskModel
 from medprune.performance import Performance, performance
+from medprune.prices import Prices
 from medprune.removal import mask_of, removed_share
 from medprune.scoring import check_granularity
 from medprune.size import Size, size_of
@@ -34,6 +37,7 @@ class Candidate:
     performance: Performance
     train_performance: Performance
     tuning_risks: NDArray[np.float64]
+    price: float  # of the features that it needs; their number where no prices are known
 
     @property
     def mask(self) -> Mask:
@@ -47,10 +51,26 @@ class Candidate:
     def features(self) -> int:
         return self.size.features
 
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The source columns of the table that it reads, in the user's words."""
+        return features_needed(self.model)
+
+
+def features_needed(model: RiskModel) -> tuple[str, ...]:
+    """A feature is needed as long as one of its columns (value, missing flag, category) is."""
+    places = np.unique(
+        model.preparation.feature_of_column[tidy(mask_of(model), model.network).inputs.numpy()]
+    )
+    return tuple(model.features[place] for place in places)
+
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What every strategy is given: the dense model, the patients, and at which granularity to prune."""
+    """What every strategy is given: the dense model, the patients, and at which granularity to prune.
+
+    ``evaluator`` retrains and counts; ``prices`` are what the features cost.
+    """
 
     model: RiskModel
     granularity: str
@@ -58,24 +78,34 @@ class Problem:
     tuning: Prepared
     tuning_split: Split
     seed: int
+    prices: Prices
+    evaluator: Evaluator
 
     @classmethod
-    def of(cls, model: RiskModel, cohort: Cohort, granularity: str, seed: int) -> Problem:
+    def of(
+        cls, model: RiskModel, cohort: Cohort, granularity: str, seed: int, prices: Prices | None = None
+    ) -> Problem:
         if check_granularity(granularity) == "neuron" and not model.network.tails:
             raise BadInput("This network has no hidden layer: prune its weights or features instead.")
+        prices = Prices() if prices is None else prices
+        prices.check(model.features)
+        train, tuning = (prepare(model.preparation, split) for split in (cohort.train, cohort.tuning))
         return cls(
             model=model,
             granularity=granularity,
-            train=prepare(model.preparation, cohort.train),
-            tuning=prepare(model.preparation, cohort.tuning),
+            train=train,
+            tuning=tuning,
             tuning_split=cohort.tuning,
             seed=seed,
+            prices=prices,
+            evaluator=Evaluator(train, tuning, seed),
         )
 
     def candidate(self, model: RiskModel, *, threshold: float, requested: float | None) -> Candidate:
         """Measure a finished model."""
         risks = model.risks_of(self.tuning.columns)
         on_train = model.risks_of(self.train.columns)
+        needed = features_needed(model)
         return Candidate(
             model=model,
             threshold=threshold,
@@ -85,4 +115,5 @@ class Problem:
             performance=performance(self.tuning.outcome, risks, model.act_at),
             train_performance=performance(self.train.outcome, on_train, model.act_at),
             tuning_risks=risks,
+            price=self.prices.total(needed) if self.prices else float(len(needed)),
         )

@@ -99,7 +99,8 @@ def _without_layers(network: Network, kept: Tensor) -> Network:
     linears: list[tuple[Tensor, Tensor]] = []
     product: tuple[Tensor, Tensor] | None = None
     for place, linear in enumerate(network.layers):
-        weight, bias = linear.weight, linear.bias
+        weight: Tensor = linear.weight
+        bias: Tensor = linear.bias
         if product is not None:
             weight, bias = weight @ product[0], weight @ product[1] + bias
         last = place == len(network.tails)
@@ -109,9 +110,9 @@ def _without_layers(network: Network, kept: Tensor) -> Network:
     tails = [tail for tail, stays in zip(network.tails, kept, strict=True) if stays]
     spec = replace(network.spec, tails=tuple(tail.spec for tail in tails))
     shorter = Network(spec)
-    for new, (weight, bias) in zip(shorter.layers, linears, strict=True):
-        new.weight.copy_(weight)
-        new.bias.copy_(bias)
+    for new, (product_weight, product_bias) in zip(shorter.layers, linears, strict=True):
+        new.weight.copy_(product_weight)
+        new.bias.copy_(product_bias)
     for new_tail, old_tail in zip(shorter.tails, tails, strict=True):
         new_tail.load_state_dict(old_tail.state_dict())
     return shorter

@@ -10,17 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from medprune.baselines import BASELINES
 from medprune.candidate import Candidate, Problem
 from medprune.cohort import Cohort
 from medprune.errors import BadInput
 from medprune.model import RiskModel
+from medprune.prices import Prices
+from medprune.scoring import check_granularity
 from medprune.selection import RULES, Rule
 from medprune.strategies import STRATEGIES, Strategy
+
+COUNTS = ("parameters", "features", "price")
 
 
 @dataclass(frozen=True, eq=False)
 class Path:
-    """Candidates in order of sparsity, the dense model first. Iterating gives each :class:`Candidate`."""
+    """Candidates in order of sparsity, the dense model first. Iterating gives each :class:`Candidate`.
+
+    ``strategy`` may also be a baseline. ``models_trained`` is the search burden: how many models had to
+    be retrained on the way.
+    """
 
     candidates: tuple[Candidate, ...]
     strategy: str
@@ -29,6 +38,8 @@ class Path:
     seconds: float
     tuning_outcome: NDArray[np.int64]
     tuning_patients: NDArray[np.uint64]
+    prices: Prices
+    models_trained: int
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -40,17 +51,21 @@ class Path:
     def dense(self) -> Candidate:
         return self.candidates[0]
 
-    @property
-    def models_trained(self) -> int:
-        """Every candidate but the dense one was retrained."""
-        return len(self.candidates) - 1
-
     def nearest(self, sparsity: float) -> Candidate:
         """The finished candidate whose removed share is closest to ``sparsity``."""
         return min(self.candidates, key=lambda candidate: abs(candidate.sparsity - sparsity))
 
-    def choose(self, rule: str = "one-se", *, margin: float = 0.02, metric: str = "auroc") -> Candidate:
+    def choose(
+        self,
+        rule: str = "one-se",
+        *,
+        margin: float = 0.02,
+        metric: str = "auroc",
+        smallest: str = "parameters",
+    ) -> Candidate:
         """The smallest candidate a rule allows, judged on tuning patients.
+
+        ``smallest`` counts in parameters, features or price.
 
         ``one-se``: within one standard error of the best, the bootstrap's, of the paired difference.
         ``non-inferior``: the 95 % interval of its loss against dense stays within ``margin``.
@@ -58,11 +73,13 @@ class Path:
         """
         if rule not in RULES:
             raise BadInput(f"Rule must be one of {', '.join(RULES)}, got {rule!r}.")
+        if smallest not in COUNTS:
+            raise BadInput(f"Smallest must be counted in one of {', '.join(COUNTS)}, got {smallest!r}.")
         chosen: Callable[..., int] = RULES[rule]
         place = chosen(
             Rule(
                 risks=[candidate.tuning_risks for candidate in self.candidates],
-                parameters=[candidate.parameters for candidate in self.candidates],
+                sizes=[float(getattr(candidate, smallest)) for candidate in self.candidates],
                 outcome=self.tuning_outcome,
                 patients=self.tuning_patients,
                 act_at=self.dense.model.act_at,
@@ -76,7 +93,7 @@ class Path:
 def acting_at(path: Path, cohort: Cohort, act_at: float) -> Path:
     """The same path, its figures counted for acting on a risk of ``act_at`` or more; nothing is retrained."""
     dense = replace(path.dense.model, act_at=act_at)
-    problem = Problem.of(dense, cohort, path.granularity, seed=0)
+    problem = Problem.of(dense, cohort, path.granularity, seed=0, prices=path.prices)
     candidates = tuple(
         problem.candidate(
             replace(candidate.model, act_at=act_at),
@@ -98,6 +115,13 @@ class PathStep:
     path: Path | None = None
 
 
+def method(name: str, **settings: Any) -> Strategy:
+    """The strategy or the baseline called ``name`` with its settings; BadInput when there is none."""
+    if name in BASELINES.names():
+        return BASELINES.make(name, **settings)
+    return STRATEGIES.make(name, **settings)
+
+
 def prune(
     model: RiskModel,
     cohort: Cohort,
@@ -105,14 +129,19 @@ def prune(
     *,
     granularity: str = "weight",
     seed: int = 0,
+    prices: Prices | None = None,
     **settings: Any,
 ) -> Path:
     """Walk a path of ever smaller finished models from ``model``, on the cohort's train and tuning.
 
-    ``granularity`` is weight, neuron or feature; further ``settings`` are the strategy's own. The
-    given model is untouched, the same seed gives the same path. Raises BadInput.
+    ``strategy`` may also name a baseline; ``granularity`` is weight, neuron or feature; ``prices`` are
+    those of the features; further ``settings`` are the strategy's own. The given model is untouched,
+    the same seed gives the same path. Raises BadInput.
     """
-    *_, last = prune_steps(model, cohort, strategy, granularity=granularity, seed=seed, **settings)
+    steps = prune_steps(
+        model, cohort, strategy, granularity=granularity, seed=seed, prices=prices, **settings
+    )
+    *_, last = steps
     assert last.path is not None
     return last.path
 
@@ -124,23 +153,31 @@ def prune_steps(
     *,
     granularity: str = "weight",
     seed: int = 0,
+    prices: Prices | None = None,
     **settings: Any,
 ) -> Iterator[PathStep]:
     """The steps of :func:`prune`, one a candidate; the last one carries the path."""
     started = time.perf_counter()
-    how = STRATEGIES.make(strategy, **settings)
-    problem = Problem.of(model, cohort, granularity, seed)
+    how = method(strategy, **settings)
+    if check_granularity(granularity) not in how.granularities:
+        raise BadInput(
+            f"{strategy!r} does not prune {granularity}s; choose {' or '.join(how.granularities)}."
+        )
+    problem = Problem.of(model, cohort, granularity, seed, prices)
     found: list[Candidate] = []
     for candidate in how.candidates(problem):
         found.append(candidate)
         yield PathStep(candidate, len(found), how.planned(problem))
+    dense, *others = found
     path = Path(
-        candidates=tuple(found),
+        candidates=(dense, *sorted(others, key=lambda candidate: candidate.sparsity)),
         strategy=strategy,
         settings=how,
         granularity=granularity,
         seconds=time.perf_counter() - started,
         tuning_outcome=problem.tuning.outcome,
         tuning_patients=problem.tuning_split.patients,
+        prices=problem.prices,
+        models_trained=problem.evaluator.trained,
     )
     yield PathStep(found[-1], len(found), how.planned(problem), path)

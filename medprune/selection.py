@@ -20,7 +20,7 @@ class Rule:
     """What a rule looks at: every candidate's tuning risks (N, classes) and size, dense first."""
 
     risks: Sequence[Array]
-    parameters: Sequence[int]
+    sizes: Sequence[float]
     outcome: NDArray[np.int64]
     patients: NDArray[np.uint64]
     act_at: float
@@ -49,7 +49,7 @@ RULES: dict[str, Callable[[Rule], int]] = {"one-se": one_se, "non-inferior": non
 
 
 def _smallest(rule: Rule, allowed: NDArray[np.bool_]) -> int:
-    sizes = np.where(allowed, np.asarray(rule.parameters, dtype=float), np.inf)
+    sizes = np.where(allowed, np.asarray(rule.sizes), np.inf)
     return int(sizes.argmin())
 
 

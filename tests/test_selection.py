@@ -19,7 +19,7 @@ def rule(qualities: list[float], *, metric: str = "auroc", margin: float = 0.02,
     outcome = np.arange(n) % 2
     return Rule(
         risks=[risks_of(outcome, quality) for quality in qualities],
-        parameters=[1000 - 100 * place for place in range(len(qualities))],
+        sizes=[1000.0 - 100 * place for place in range(len(qualities))],
         outcome=outcome,
         patients=np.arange(n, dtype=np.uint64),
         act_at=0.5,

@@ -8,18 +8,26 @@ from typing import ClassVar
 
 from medprune.candidate import Candidate, Problem
 from medprune.registry import Registry
+from medprune.scoring import GRANULARITIES
 
 STRATEGIES: Registry[Strategy] = Registry("strategy")
+BASELINES: Registry[Strategy] = Registry("baseline")
 
 
 class Strategy(ABC):
-    """Base of all strategies; members are frozen dataclasses of settings."""
+    """Base of all strategies and baselines; members are frozen dataclasses of settings.
+
+    ``granularities``: where the strategy makes sense. ``nested``: everything that a candidate keeps, the
+    candidate before it keeps too.
+    """
 
     name: ClassVar[str]
+    granularities: ClassVar[tuple[str, ...]] = GRANULARITIES
+    nested: ClassVar[bool] = False
 
     @abstractmethod
     def candidates(self, problem: Problem) -> Iterator[Candidate]:
-        """Walk from the dense model on; each candidate is ready to leave. The model given is untouched."""
+        """The dense model, then others, each ready to leave. The model given is untouched."""
 
     @abstractmethod
     def planned(self, problem: Problem) -> int:

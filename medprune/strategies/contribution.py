@@ -13,10 +13,11 @@ from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.performance import check_share
 from medprune.ranking import SCOPES
-from medprune.removal import Cut, alive_groups, mask_of, removed_share
+from medprune.removal import Cut, alive_groups, removed_share
 from medprune.scoring import contributions_from, sum_scores
+from medprune.settings import check_settings, setting
 from medprune.strategies.base import STRATEGIES, Strategy
-from medprune.training import RETRAINING, Schedule, retrain
+from medprune.training import RETRAINING, Schedule
 
 STOPS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.925, 0.95, 0.965, 0.975, 0.98, 0.985, 0.99)
 MOST_STOPS = 24  # of neurons and features
@@ -33,19 +34,20 @@ class ContributionPath(Strategy):
     document's literal flow, for comparison.
     """
 
-    criterion: str = "contribution"
-    scope: str = "layer"
+    criterion: str = setting("contribution", "Criterion", "what a weight is worth", choices=CRITERIA.names())
+    scope: str = setting("global", "Scope", "among which scores the lowest go", choices=tuple(SCOPES))
     sparsities: tuple[float, ...] | None = None
     threshold: float | None = None
     rounds: int = 5
     one_shot: bool = False
-    balanced: bool = False
+    balanced: bool = setting(False, "Every class the same say", "however rare it is")
     schedule: Schedule = RETRAINING
     name = "contribution"
+    nested = True
 
     def __post_init__(self) -> None:
-        if self.scope not in SCOPES:
-            raise BadInput(f"Scope must be one of {', '.join(SCOPES)}, got {self.scope!r}.")
+        CRITERIA.get(self.criterion)  # tells the nearest name
+        check_settings(self)
         if self.threshold is not None:
             check_share(self.threshold, "The threshold")
         if self.rounds < 1:
@@ -106,9 +108,8 @@ class ContributionPath(Strategy):
         schedule = replace(
             self.schedule, epochs=self.schedule.epochs * rounds, patience=self.schedule.patience * rounds
         )
-        kept = mask_of(model).kept_weights()
-        seed = int(np.random.SeedSequence([problem.seed, kept]).generate_state(1)[0])
-        return retrain(model, problem.train, problem.tuning, schedule=schedule, seed=seed)
+        [retrained] = problem.evaluator.retrained([model], schedule)
+        return retrained
 
 
 def _is_smaller(model: RiskModel, than: RiskModel, granularity: str) -> bool:
