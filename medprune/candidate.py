@@ -101,6 +101,11 @@ class Problem:
             evaluator=Evaluator(train, tuning, seed),
         )
 
+    @property
+    def feature_prices(self) -> NDArray[np.float64]:
+        """The price of every feature of the model (features,)."""
+        return np.array([self.prices.price(name) for name in self.model.features])
+
     def candidate(self, model: RiskModel, *, threshold: float, requested: float | None) -> Candidate:
         """Measure a finished model."""
         risks = model.risks_of(self.tuning.columns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -113,6 +113,19 @@ class PathStep:
     number: int
     of: int
     path: Path | None = None
+
+    def event(self) -> dict[str, Any]:
+        """How far it is, and the candidate's figures on tuning patients."""
+        return (
+            {"number": self.number, "of": self.of}
+            | asdict(self.candidate.performance)
+            | {
+                "sparsity": self.candidate.sparsity,
+                "parameters": self.candidate.parameters,
+                "features": self.candidate.features,
+                "price": self.candidate.price,
+            }
+        )
 
 
 def method(name: str, **settings: Any) -> Strategy:

@@ -69,6 +69,13 @@ class Cut:
         means = mean_activations(model, train_columns) if granularity == "neuron" else ()
         return cls(model, granularity, alive, order, means)
 
+    def per_price(self, prices: Array) -> Cut:
+        """Features by what they are worth for their price (features,): the free ones go last."""
+        [order] = self.order
+        ratio = np.divide(order, prices, out=np.zeros_like(order), where=prices > 0)
+        worth = np.where(prices > 0, ratio / max(ratio.max(), np.finfo(float).tiny) / 2, 0.5 + order / 2)
+        return replace(self, order=(worth,))
+
     @property
     def groups(self) -> int:
         """All weights, units or features there ever were."""

@@ -30,6 +30,7 @@ LAYERS = (
     ("baselines",),
     ("path", "model_file"),
     ("bundle",),
+    ("runs",),
     ("flow",),
     ("figures",),
     ("sources",),

@@ -28,6 +28,7 @@ MOST_STOPS = 24  # of neurons and features
 class ContributionPath(Strategy):
     """Score what is left, remove the least, retrain, and go on: a path of nested finished models.
 
+    Features with prices go by their contribution for their price, so that the path gets cheap early.
     ``sparsities``: the shares to have removed, one candidate each (None: the usual stops).
     ``threshold``: instead, the cut in each of ``rounds`` re-scored rounds. ``one_shot`` cuts every
     candidate from the dense model's scores alone and gives it the retraining of as many rounds: the
@@ -101,7 +102,10 @@ class ContributionPath(Strategy):
         sums = sum_scores(model, problem.train, CRITERIA.make(self.criterion, **settings))
         patients = len(problem.train.outcome)
         scored = contributions_from(model, self.criterion, sums, patients=patients, balanced=self.balanced)
-        return Cut.of(model, scored, problem.granularity, self.scope, problem.train.columns)
+        cut = Cut.of(model, scored, problem.granularity, self.scope, problem.train.columns)
+        if problem.granularity == "feature" and problem.prices:
+            return cut.per_price(problem.feature_prices)
+        return cut
 
     def _retrained(self, problem: Problem, model: RiskModel, rounds: int) -> RiskModel:
         """The model with its remaining weights trained on, for as long as ``rounds`` rounds last."""

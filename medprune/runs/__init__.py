@@ -1,0 +1,1 @@
+"""Long work outside the process that asked for it."""
