@@ -15,6 +15,7 @@ PAGES = (
     ("pages/2_model.py", "Model", ":material/hub:", "model"),
     ("pages/3_contributions.py", "Contributions", ":material/bar_chart:", "contributions"),
     ("pages/4_threshold.py", "Threshold", ":material/tune:", "threshold"),
+    ("pages/5_strategies.py", "Strategies", ":material/compare_arrows:", "strategies"),
     ("pages/7_export.py", "Export", ":material/inventory_2:", "export"),
 )
 

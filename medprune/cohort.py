@@ -90,6 +90,11 @@ class Cohort:
     exclude: tuple[str, ...]
     kept_out: KeptOut
 
+    @property
+    def rows(self) -> int:
+        """How many rows are in use, over the three splits."""
+        return len(self.train) + len(self.tuning) + len(self.test)
+
     def all(self) -> Split:
         """The three splits together, in the order of the table."""
         splits = [split for split in (self.train, self.tuning, self.test) if len(split)]

@@ -147,10 +147,13 @@ def measure(model: RiskModel, split: Split) -> Measured:
     return Measured(performance(split.outcome, risks, model.act_at), size_of(model))
 
 
-def with_test_opened(model: RiskModel, parent: RiskModel | None = None) -> RiskModel:
-    """The model with one more opening of its test patients on record, and its parent named."""
+def with_test_opened(model: RiskModel, parent: RiskModel | None = None, before: int = 0) -> RiskModel:
+    """The model with one more opening of its test patients on record, and its parent named.
+
+    ``before``: how often they were opened already, where that is more than the model knows.
+    """
     seen = model.origin if parent is None else replace(model.origin, parent=fingerprint(parent))
-    origin: Origin = replace(seen, test_openings=seen.test_openings + 1)
+    origin: Origin = replace(seen, test_openings=max(seen.test_openings, before) + 1)
     return replace(model, origin=origin)
 
 

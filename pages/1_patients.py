@@ -44,6 +44,11 @@ def start(study: Study) -> None:
         "MedPrune makes a neural network trained on patient data smaller, and shows what that does. "
         "**Start with a sample, or bring your own table.**",
     )
+    if study.table is not None and st.button(
+        f"Back to {study.table.name}", icon=":material/arrow_back:", key="back_to_table"
+    ):
+        study.choosing, study.draft = False, None
+        st.rerun()
     with st.container(horizontal=True):
         for sample in cache.samples():
             with st.container(border=True, width=400):
@@ -59,8 +64,7 @@ def start(study: Study) -> None:
 def use_sample(study: Study, sample: cache.Sample) -> None:
     table = sample.table()
     cohort = load_cohort(table.frame, outcome=sample.outcome, positive=sample.positive)
-    study.use_table(table)
-    study.use_cohort(cohort)
+    study.use_table(table, cohort)
 
 
 def upload(study: Study) -> None:
@@ -110,8 +114,7 @@ def configure(study: Study, table: Table) -> None:
             cohort = load_cohort(
                 frame, outcome=outcome, patient=patient, positive=positive, exclude=tuple(exclude)
             )
-        study.use_table(table)
-        study.use_cohort(cohort)
+        study.use_table(table, cohort)
         st.rerun()
 
 
@@ -192,7 +195,7 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
     with st.container(horizontal=True):
         guide.next_step("pages/2_model.py", "Next: a model")
         if st.button("Choose other patients", icon=":material/swap_horiz:", key="other_patients"):
-            study.use_table(None)
+            study.choosing = True
             st.rerun()
     left, right = st.columns(2)
     with left:
@@ -252,7 +255,7 @@ def columns(cohort: Cohort) -> None:
 
 
 study = session.study()
-if study.cohort is None or study.table is None:
+if study.cohort is None or study.table is None or study.choosing:
     start(study)
 else:
     show(study, study.cohort, study.table)

@@ -108,8 +108,7 @@ def upload(study: Study, cohort: Cohort) -> None:
         else:
             ready = confirm(tensors, cohort)
         if st.button("Use this model", type="primary", key="use_model"):
-            study.use_cohort(cohort)
-            study.use_model(ready, [])
+            study.use_model_with(cohort, ready)
             st.rerun()
 
 

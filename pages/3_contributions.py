@@ -11,12 +11,11 @@ from medprune.figures import contribution_histogram, feature_bars
 from medprune.ranking import SCOPES
 from medprune.scoring import GRANULARITIES
 from pages.shared import guide, session, work
-from pages.shared.guide import Tile, plain
+from pages.shared.guide import PLURAL, Tile, plain
 from pages.shared.session import ScoreSettings, Study
 
 EVERYONE = "all patients"
 ALL_LAYERS = "all layers"
-PLURAL = {"weight": "weights", "neuron": "neurons", "feature": "features"}
 CRITERION_NAMES = {
     "contribution": "contribution",
     "class_contribution": "contribution to each predicted class",

@@ -1,6 +1,5 @@
 """Threshold: size against performance, before and after retraining."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
@@ -12,10 +11,9 @@ from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.selection import RULES
 from medprune.training import RETRAINING
 from pages.shared import guide, session, work
-from pages.shared.guide import Tile, change_text, metric_text, plain, rate, share, size_text
+from pages.shared.guide import PLURAL, Tile, change_text, metric_text, rate, share, size_text
 from pages.shared.session import Study
 
-PLURAL = {"weight": "weights", "neuron": "neurons", "feature": "features"}
 WORTH_SAYING = 0.05  # a fall of sensitivity or specificity
 RULE_NAMES = {"one-se": "smallest within one standard error", "non-inferior": "smallest that is non-inferior"}
 
@@ -82,7 +80,7 @@ def side_by_side(dense: pd.Series, row: pd.Series, finished: Candidate | None) -
     """Dense, one cut, and the nearest finished model: every figure of the three."""
     columns = {"dense": dense, "one cut": row}
     if finished is not None:
-        columns["retrained"] = row_of(finished)
+        columns["retrained"] = work.row_of(finished)
     text = {
         "Removed": ("sparsity", share),
         **{title: (name, partial(metric_text, name)) for name, title in METRIC_NAMES.items()},
@@ -120,24 +118,6 @@ def draw(study: Study, sweep: Tradeoff, path: Path | None, threshold: float) -> 
         ),
         key="tradeoff",
         alt=f"{METRIC_NAMES[metric]} on tuning patients against the share removed.",
-    )
-
-
-def row_of(candidate: Candidate) -> pd.Series:
-    """A finished candidate in the columns of the sweep."""
-    scores = {name: candidate.performance[name] for name in METRIC_NAMES}
-    size = candidate.size
-    return pd.Series(
-        {
-            "sparsity": candidate.sparsity,
-            "threshold": candidate.threshold,
-            **scores,
-            "gap": candidate.train_performance.auroc - candidate.performance.auroc,
-            "parameters": size.parameters,
-            "stored": size.stored,
-            "features": size.features,
-            "bytes": size.bytes,
-        }
     )
 
 
@@ -183,7 +163,7 @@ def choose(study: Study, path: Path) -> None:
 
 
 def table_of(path: Path, chosen: Candidate | None) -> pd.DataFrame:
-    rows = pd.DataFrame([row_of(candidate) for candidate in path])
+    rows = pd.DataFrame([work.row_of(candidate) for candidate in path])
     rows.insert(0, "chosen", ["✓" if candidate is chosen else "" for candidate in path])
     counts = ["parameters", "stored", "features", "bytes"]
     return rows.astype(dict.fromkeys(counts, "int64")).round(4)
@@ -206,26 +186,27 @@ def told(chosen: Candidate, path: Path) -> None:
                 f"{share(chosen.performance[name])} at the risk acted on ({chosen.model.act_at:.0%}).",
                 icon=":material/trending_down:",
             )
-    guide.next_step("pages/7_export.py", "Next: export")
+    with st.container(horizontal=True):
+        guide.next_step("pages/7_export.py", "Next: export")
+        if st.button("Compare other strategies", icon=":material/compare_arrows:", key="to_strategies"):
+            st.switch_page("pages/5_strategies.py")
 
 
 def pictured(study: Study, chosen: Candidate, path: Path) -> None:
     """Where the chosen candidate kept its weights and features."""
     st.subheader("The chosen model")
-    gone = no_longer_needed(path.dense.model.features, chosen)
-    if gone:
-        listed = ", ".join(plain(name) for name in gone)
-        st.markdown(f"**It no longer needs {len(gone)} of {path.dense.features} features:** {listed}.")
+    guide.no_longer_needed(path.dense, chosen, path.prices)
+    gone = len(path.dense.needed) - len(chosen.needed)
     left, right = st.columns(2)
     with left:
         guide.chart(
             feature_bars(
                 work.scored(study).features,
-                [name for name in path.dense.model.features if name not in gone],
+                list(chosen.needed),
                 title="Features: blue is still needed",
             ),
             key="features_needed",
-            alt=f"{chosen.features} features are still needed, {len(gone)} are not.",
+            alt=f"{chosen.features} features are still needed, {gone} are not.",
         )
     with right:
         guide.chart(
@@ -233,12 +214,6 @@ def pictured(study: Study, chosen: Candidate, path: Path) -> None:
             key="kept_by_layer",
             alt="Share of weights kept in each layer.",
         )
-
-
-def no_longer_needed(features: Sequence[str], chosen: Candidate) -> list[str]:
-    used = chosen.model.preparation.feature_of_column[chosen.mask.inputs.numpy()]
-    kept = {chosen.model.features[place] for place in used}
-    return [name for name in features if name not in kept]
 
 
 study = session.study()

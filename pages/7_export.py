@@ -25,8 +25,8 @@ CONTENTS = {
 def build(study: Study, cohort: Cohort, chosen: Candidate, path: Path) -> None:
     """Open test once, write the bundle, verify it."""
     dense, pruned = measure(path.dense.model, cohort.test), measure(chosen.model, cohort.test)
-    study.test_openings += 1
-    model = with_test_opened(chosen.model, parent=path.dense.model)
+    model = with_test_opened(chosen.model, parent=path.dense.model, before=study.test_openings)
+    study.test_openings = model.origin.test_openings
     record = provenance(path, chosen, cohort, dense, pruned) | {"test_openings": study.test_openings}
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
         bundle = export(model, None, FilePath(scratch) / "medprune-bundle", provenance=record)

@@ -10,12 +10,14 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from medprune import BadInput, RiskModel
+from medprune import BadInput, Candidate, RiskModel
+from medprune.prices import Prices
 from medprune.tables import csv_bytes
 from pages.shared.session import Study
 
@@ -31,6 +33,7 @@ FIELDS = {
     "--scaling": "Its inputs",
     "--external": "other patients",
 }
+PLURAL = {"weight": "weights", "neuron": "neurons", "feature": "features"}
 TILE_WIDTH = 148
 SAME = "no change"
 UNKNOWN = "It is unknown which of these patients this model was trained on: its figures may flatter it."
@@ -62,7 +65,7 @@ def sidebar(study: Study) -> None:
 def _so_far(study: Study) -> list[tuple[str, str]]:
     told: list[tuple[str, str]] = []
     if study.cohort is not None and study.table is not None:
-        told.append(("Patients", f"{study.table.name}, {len(study.cohort.all()):,} rows"))
+        told.append(("Patients", f"{study.table.name}, {study.cohort.rows:,} rows"))
     if study.model is not None:
         told.append(("Model", f"{study.model.network.nonzero():,} parameters, {whence(study.model)}"))
     if study.chosen is not None:
@@ -115,6 +118,17 @@ def warn_if_unknown(model: RiskModel) -> None:
     """Said wherever figures of such a model are shown."""
     if model.may_know_the_patients:
         st.warning(UNKNOWN, icon=":material/help:")
+
+
+def no_longer_needed(dense: Candidate, chosen: Candidate, prices: Prices) -> None:
+    """What the next patient is spared, in the user's words."""
+    gone = [name for name in dense.needed if name not in chosen.needed]
+    if not gone:
+        return
+    listed = ", ".join(plain(name) for name in gone)
+    spared = prices.total(gone)
+    money = f", which cost **{spared:,.2f} {plain(prices.unit)}** a patient" if spared else ""
+    st.markdown(f"**It no longer needs {len(gone)} of {dense.features} features**{money}: {listed}.")
 
 
 @contextlib.contextmanager
@@ -171,8 +185,11 @@ def tiles(row: Sequence[Tile]) -> None:
             )
 
 
-def chart(figure: go.Figure, *, key: str, alt: str) -> None:
-    """A chart with its downloads: PNG from the camera in its corner, HTML (works offline) from the button."""
+def chart(figure: go.Figure, *, key: str, alt: str, select: bool = False) -> Any:
+    """A chart with its downloads: PNG from the camera in its corner, HTML (works offline) from the button.
+
+    With ``select`` a click on a point runs the page again; what was clicked is handed back.
+    """
     config = {
         "displaylogo": False,
         "modeBarButtonsToRemove": [
@@ -186,7 +203,8 @@ def chart(figure: go.Figure, *, key: str, alt: str) -> None:
         ],
         "toImageButtonOptions": {"format": "png", "filename": key, "scale": 2},
     }
-    st.plotly_chart(figure, key=f"chart_{key}", config=config, alt=alt)
+    clicks = {"on_select": "rerun", "selection_mode": "points"} if select else {}
+    event = st.plotly_chart(figure, key=f"chart_{key}", config=config, alt=alt, **clicks)
     st.download_button(
         "Chart as HTML",
         data=lambda: figure.to_html(include_plotlyjs=True, full_html=True).encode(),
@@ -197,6 +215,7 @@ def chart(figure: go.Figure, *, key: str, alt: str) -> None:
         type="tertiary",
         key=f"html_{key}",
     )
+    return event if select else None
 
 
 def table(frame: pd.DataFrame, *, key: str, **options: object) -> None:

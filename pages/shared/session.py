@@ -10,6 +10,8 @@ import streamlit as st
 from medprune import Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
 from medprune.flow import Measured
 from medprune.path import acting_at
+from medprune.prices import Prices
+from medprune.runs.jobs import Job, Jobs
 from medprune.training import Epoch
 
 KEY = "study"
@@ -51,11 +53,24 @@ class Finished:
 
 
 @dataclass
+class Run:
+    """One way of pruning that was asked for, in a process of its own; its path once it is done."""
+
+    title: str
+    method: str
+    granularity: str
+    asked: tuple[object, ...]  # everything that was asked for: the same again replaces it
+    job: Job
+    path: Path | None = None
+
+
+@dataclass
 class Study:
     """What this user has done so far. Setting a part forgets whatever was computed from the old one."""
 
     table: Table | None = None
     draft: Table | None = None  # uploaded, but not yet in use
+    choosing: bool = False  # other patients are being looked for; what there is stays until they are found
     cohort: Cohort | None = None
     model: RiskModel | None = None
     epochs: list[Epoch] = field(default_factory=list)
@@ -68,20 +83,29 @@ class Study:
     chosen_path: Path | None = None
     finished: Finished | None = None
     test_openings: int = 0
+    prices: Prices = field(default_factory=Prices)
+    jobs: Jobs = field(default_factory=Jobs)
+    runs: list[Run] = field(default_factory=list)
+    selecting: Job | None = None  # a cross-validation, running or over
 
-    def use_table(self, table: Table | None) -> None:
-        self.table, self.draft = table, None
-        self.use_cohort(None)
-
-    def use_cohort(self, cohort: Cohort | None) -> None:
+    def use_table(self, table: Table, cohort: Cohort) -> None:
+        self.table, self.draft, self.choosing = table, None, False
         self.cohort = cohort
         self.test_openings = 0
+        self.prices = Prices()
         self.use_model(None, [])
+
+    def use_model_with(self, cohort: Cohort, model: RiskModel) -> None:
+        """A model that brings its own split of the same table: what was opened before stays opened."""
+        self.cohort = cohort
+        self.use_model(model, [])
 
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
         self.model, self.epochs = model, epochs
         self.scores, self.sweeps, self.paths = {}, {}, {}
         self.threshold = START
+        self.jobs.close()
+        self.jobs, self.runs, self.selecting = Jobs(), [], None
         self.choose(None, None)
 
     def use_act_at(self, act_at: float) -> None:
@@ -90,12 +114,17 @@ class Study:
             return
         self.model = replace(self.model, act_at=act_at)
         self.sweeps = {}
+        for run in self.runs:
+            run.path = None if run.path is None else self._acting_at(run.path, act_at)
         for how, path in self.paths.items():
-            again = acting_at(path, self.cohort, act_at)
-            if path is self.chosen_path and self.chosen is not None:
-                place = path.candidates.index(self.chosen)
-                self.choose(again.candidates[place], again)
-            self.paths[how] = again
+            self.paths[how] = self._acting_at(path, act_at)
+
+    def _acting_at(self, path: Path, act_at: float) -> Path:
+        """The path counted again; what was chosen on it stays chosen."""
+        again = acting_at(path, self.cohort, act_at)
+        if path is self.chosen_path and self.chosen is not None:
+            self.choose(again.candidates[path.candidates.index(self.chosen)], again)
+        return again
 
     def choose(self, candidate: Candidate | None, path: Path | None) -> None:
         self.chosen, self.chosen_path = candidate, path

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from medprune import Contributions, Path, Schedule, Tradeoff, prune_steps, score
+from medprune import Candidate, Contributions, Path, Tradeoff, prune_steps, score
+from medprune.figures.tradeoff import METRIC_NAMES
+from medprune.path import acting_at
 from medprune.ranking import normalise
 from medprune.removal import alive_groups
 from medprune.sweep import COLUMNS, sweep_rows
 from medprune.training import RETRAINING
-from pages.shared.session import ScoreSettings, Study
+from pages.shared.session import Run, ScoreSettings, Study
 
 # The document's thresholds live between 0.01 and 0.1: even steps on a logarithmic scale show them.
 GRID = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 101)])
@@ -61,13 +66,7 @@ def swept(study: Study) -> Tradeoff:
 def walk(study: Study, epochs: int, seed: int) -> Path:
     """Walk the path under the study's settings, with a bar."""
     how: ScoreSettings = study.scoring
-    schedule = Schedule(
-        epochs=epochs,
-        patience=min(RETRAINING.patience, max(epochs, 1)),
-        learning_rate=RETRAINING.learning_rate,
-        weight_decay=RETRAINING.weight_decay,
-        batch_size=RETRAINING.batch_size,
-    )
+    schedule = replace(RETRAINING, epochs=epochs)
     bar = st.progress(0.0, "Pruning and retraining…")
     step = None
     for step in prune_steps(
@@ -90,3 +89,54 @@ def walk(study: Study, epochs: int, seed: int) -> Path:
     assert step.path is not None
     study.paths[how] = step.path
     return step.path
+
+
+def row_of(candidate: Candidate) -> pd.Series:
+    """A finished candidate in the columns of the sweep."""
+    scores = {name: candidate.performance[name] for name in METRIC_NAMES}
+    size = candidate.size
+    return pd.Series(
+        {
+            "sparsity": candidate.sparsity,
+            "threshold": candidate.threshold,
+            **scores,
+            "gap": candidate.train_performance.auroc - candidate.performance.auroc,
+            "parameters": size.parameters,
+            "stored": size.stored,
+            "features": size.features,
+            "bytes": size.bytes,
+        }
+    )
+
+
+def table_of_paths(paths: Sequence[Path]) -> pd.DataFrame:
+    """Every candidate of every path, one row each."""
+    rows = [
+        {"method": path.strategy, "removes": path.granularity, "price": candidate.price, **row_of(candidate)}
+        for path in paths
+        for candidate in path
+    ]
+    counts = ["parameters", "stored", "features", "bytes"]
+    return pd.DataFrame(rows).astype(dict.fromkeys(counts, "int64")).round(4)
+
+
+def start(
+    study: Study, title: str, method: str, granularity: str, seed: int, settings: Mapping[str, object]
+) -> None:
+    """Run a strategy or a baseline in a process of its own; the same again replaces the earlier one."""
+    asked = (method, granularity, seed, study.prices, tuple(sorted(settings.items())))
+    job = study.jobs.start(
+        title, prune_steps, study.model, study.cohort, method,
+        granularity=granularity, seed=seed, prices=study.prices, **settings,
+    )  # fmt: skip
+    study.runs = [run for run in study.runs if run.asked != asked]
+    study.runs.append(Run(title, method, granularity, asked, job))
+
+
+def collect(study: Study) -> None:
+    """Take up the paths of the jobs that are done, counted for the risk that is acted on now."""
+    for run in study.runs:
+        if run.path is None and run.job.state == "done":
+            path = run.job.result().path
+            now = study.model.act_at
+            run.path = path if path.dense.model.act_at == now else acting_at(path, study.cohort, now)

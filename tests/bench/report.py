@@ -1,31 +1,37 @@
-"""The results of a table as text that is Markdown too: mean and spread, and a sentence on who is best."""
+"""The study as text that is Markdown too: means with ranks, and paired differences with intervals."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t
 
 from tests.bench.data import Table
-from tests.bench.methods import CRITERIA, DENSE, LEVELS, LOGISTIC, PATH, RETRAINED, Result
+from tests.bench.study import DENSE, PATH, Result
 
-PRUNED = tuple(f"{criterion}, {how}" for criterion in CRITERIA for how in ("rounds", "one shot"))
-CLOSE = 0.01  # a loss of AUROC that is called small
+WIN = 0.95
 
 
-def report(table: Table, results: list[Result]) -> str:
-    frame = pd.DataFrame(results)
-    dense, logistic = _by_seed(frame, DENSE), _by_seed(frame, LOGISTIC)
+def report(granularity: str, tables: Sequence[Table], results: Sequence[Result]) -> str:
+    """One granularity over some tables: who keeps most, by how much, and where it differs by table."""
+    frame = pd.DataFrame([r for r in results if r.granularity == granularity])
+    pruned = frame[frame.method != DENSE]
+    levels = sorted(pruned.level.unique(), reverse=granularity == "feature")
+    names = list(dict.fromkeys(pruned.method))
     parts = [
-        f"## {table.name}",
-        f"sha256 of {table.path.name}: {table.sha256()}",
-        "\n".join(f"- {name}: {_spread(_by_seed(frame, name))}" for name in (DENSE, RETRAINED, LOGISTIC)),
-        grid(["removed", *(f"{level:.0%}" for level in LEVELS)], _rows(frame)),
-        "\n".join(f"- {_who_is_best(frame, level)}" for level in LEVELS),
-        f"{LOGISTIC} minus {DENSE}: {_difference(logistic - dense)}.",
-        "\n".join(_against_dense(frame, dense)),
-    ]
+        f"### {granularity.capitalize()}s",
+        "Mean AUROC over tables and seeds, and in brackets the mean rank (1 is best):",
+        grid(["method", *(_level(granularity, level) for level in levels), "models", "s"],
+             [_row(pruned, name, levels) for name in names]),
+        f"The {PATH.title} minus the other, paired by table and seed: mean difference, 95 % interval:",
+        grid(["against", *(_level(granularity, level) for level in levels)],
+             [[DENSE, *(_against_dense(frame, level) for level in levels)]]
+             + [[name, *(_against(pruned, name, level) for level in levels)]
+                for name in names if name != PATH.title]),
+        "\n".join(_by_table(frame, granularity, table, levels) for table in tables),
+    ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 
@@ -38,54 +44,57 @@ def grid(head: list[str], rows: list[list[str]]) -> str:
     )
 
 
-def _rows(frame: pd.DataFrame) -> list[list[str]]:
-    return [[name, *(_cell(frame, name, level) for level in LEVELS)] for name in PRUNED]
+def _level(granularity: str, level: float) -> str:
+    return f"{level:.0f} features" if granularity == "feature" else f"{level:.0%} removed"
 
 
-def _cell(frame: pd.DataFrame, method: str, level: float) -> str:
-    """AUROC with its spread, and the share that is really gone."""
-    here = frame[(frame.method == method) & (frame.level == level)]
-    return f"{_spread(_by_seed(frame, method, level))} ({here.achieved.mean():.1%})"
+def _scores(frame: pd.DataFrame, level: float) -> pd.DataFrame:
+    """AUROC (table and seed, method) at a level."""
+    here = frame[frame.level == level]
+    return here.pivot_table(index=["table", "seed"], columns="method", values="auroc")
 
 
-def _by_seed(frame: pd.DataFrame, method: str, level: float | None = None) -> pd.Series:
-    here = frame.method == method
-    if level is not None:
-        here &= frame.level == level
-    return frame[here].set_index("seed").auroc
+def _row(frame: pd.DataFrame, name: str, levels: Sequence[float]) -> list[str]:
+    cells = []
+    for level in levels:
+        scores = _scores(frame, level)
+        rank = scores.rank(axis=1, ascending=False)[name].mean()
+        cells.append(f"{scores[name].mean():.3f} ({rank:.1f})")
+    mine = frame[frame.method == name]
+    return [name, *cells, f"{mine.trained.mean():.0f}", f"{mine.seconds.mean():.1f}"]
 
 
-def _who_is_best(frame: pd.DataFrame, level: float) -> str:
-    """A difference lies within the spread when its mean over seeds is at most its standard deviation."""
-    scores = {name: _by_seed(frame, name, level) for name in PRUNED}
-    best = max(scores, key=lambda name: scores[name].mean())
-    behind = {name: scores[best] - score for name, score in scores.items() if name != best}
-    tied = [name for name, gap in behind.items() if _within_spread(gap)]
-    sentence = f"{level:.0%}: {best} is best"
-    if len(tied) == len(behind):
-        return f"{sentence}, but all others lie within the spread of seeds."
-    if not tied:
-        return f"{sentence}, by more than the spread of seeds."
-    return f"{sentence}; within the spread of seeds: {'; '.join(tied)}."
+def _against(frame: pd.DataFrame, name: str, level: float) -> str:
+    scores = _scores(frame, level)
+    return interval(scores[PATH.title] - scores[name])
 
 
-def _within_spread(differences: pd.Series) -> bool:
-    return bool(abs(differences.mean()) <= differences.std())
+def _against_dense(frame: pd.DataFrame, level: float) -> str:
+    dense = frame[frame.method == DENSE].groupby(["table", "seed"]).auroc.mean()
+    path = frame[(frame.method == PATH.title) & (frame.level == level)].set_index(["table", "seed"]).auroc
+    return interval((path - dense).dropna())
 
 
-def _against_dense(frame: pd.DataFrame, dense: pd.Series) -> Iterator[str]:
-    yield f"{PATH} minus {DENSE}:\n"
-    for level in LEVELS:
-        change = _by_seed(frame, PATH, level) - dense
-        close = int((change >= -CLOSE).sum())
-        seeds = f"no more than {CLOSE} lower in {close} of {len(change)} seeds"
-        yield f"- {level:.0%}: {_difference(change)}; {seeds}."
+def interval(differences: pd.Series) -> str:
+    """The mean with a t interval over all pairs; a star where it leaves zero out."""
+    n, mean = len(differences), differences.mean()
+    half = t.ppf((1 + WIN) / 2, n - 1) * differences.std() / np.sqrt(n) if n > 1 else np.inf
+    star = "*" if abs(mean) > half else ""
+    return f"{mean:+.3f} ({mean - half:+.3f} to {mean + half:+.3f}){star}"
 
 
-def _difference(change: pd.Series) -> str:
-    verdict = "within" if _within_spread(change) else "beyond"
-    return f"{change.mean():+.3f} ± {change.std():.3f}, {verdict} the spread of seeds"
+def _by_table(frame: pd.DataFrame, granularity: str, table: Table, levels: Sequence[float]) -> str:
+    here = frame[frame.table == table.name]
+    dense = here[here.method == DENSE].groupby("seed").auroc.mean()
+    head = f"- {table.name}: dense {dense.mean():.3f} ± {dense.std():.3f}"
+    return "; ".join([head, *_best_at(here, granularity, levels)]) + "."
 
 
-def _spread(scores: pd.Series) -> str:
-    return f"{np.mean(scores):.3f} ± {scores.std():.3f}"
+def _best_at(here: pd.DataFrame, granularity: str, levels: Sequence[float]) -> Iterator[str]:
+    """The path and the best method at every level that the table has."""
+    for level in levels:
+        means = here[here.level == level].groupby("method").auroc.mean()
+        if len(means):
+            best = means.idxmax()
+            path = f"{_level(granularity, level)}: path {means[PATH.title]:.3f}"
+            yield path if best == PATH.title else f"{path}, best {best} {means[best]:.3f}"

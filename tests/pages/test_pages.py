@@ -142,12 +142,17 @@ def test_an_outcome_with_many_values_asks_for_a_cut_point(app: AppTest) -> None:
 
 def test_a_bad_table_is_a_sentence_and_the_study_stays(app: AppTest) -> None:
     with_sample(app)
-    before = app.session_state["study"].cohort
+    trained(app)
+    go(app, "1_patients")
+    study = app.session_state["study"]
+    before = (study.table, study.cohort, study.model)
     app.button(key="other_patients").click().run()
     for data in (b"", b"a,b\n", b"a,a\n1,2\n", b"\x80\x04anything", b"<html>log in</html>"):
         app.file_uploader(key="table_upload").set_value(("bad.csv", data or b" ", "text/csv")).run()
         assert healthy(app).error, data
-    assert before is not None
+    assert (study.table, study.cohort, study.model) == before
+    healthy(app.button(key="back_to_table").click().run())
+    assert "569 rows and 30 features" in texts(app)
 
 
 def test_text_among_numbers_names_the_column_and_not_the_cell(app: AppTest) -> None:

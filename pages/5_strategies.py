@@ -1,0 +1,252 @@
+"""Strategies: the three families and the baselines side by side, on one chart."""
+
+import pandas as pd
+import streamlit as st
+from medprune.comparison import compare
+
+from medprune import Candidate, Path
+from medprune.baselines import BASELINES
+from medprune.figures import pareto_chart
+from medprune.figures.tradeoff import METRIC_NAMES
+from medprune.path import COUNTS
+from medprune.prices import Prices
+from medprune.scoring import GRANULARITIES
+from medprune.strategies import STRATEGIES, Strategy
+from pages.shared import forms, guide, session, work
+from pages.shared.guide import PLURAL, plain, rate, share
+from pages.shared.session import Run, Study
+
+FAMILIES = {
+    "Contribution": ("contribution",),
+    "Structure search": ("genetic", "gradient", "exhaustive", "greedy"),
+    "Performance": ("performance",),
+    "Baselines": BASELINES.names(),
+}
+FIRST = ("contribution", "magnitude", "l1_logistic", "rfe")  # quick, and they say most
+COUNT_NAMES = {"parameters": "Parameters", "features": "Features", "price": "Price"}
+NO_PRICES = "each feature counts 1, as no prices are given"
+
+
+def member(name: str) -> type[Strategy]:
+    return BASELINES.get(name) if name in BASELINES.names() else STRATEGIES.get(name)
+
+
+def title_of(name: str) -> str:
+    return member(name).title or name
+
+
+# --- what to run -------------------------------------------------------------------------------------
+
+
+def ask(study: Study) -> None:
+    """Which methods, at which granularity, with which settings; and the button that starts them."""
+    granularity = st.segmented_control(
+        "Remove", GRANULARITIES, default="feature", format_func=PLURAL.get, key="strategy_granularity",
+        persist_state="session",
+    ) or "feature"  # fmt: skip
+    chosen: list[str] = []
+    for family, names in FAMILIES.items():
+        offered = [name for name in names if granularity in member(name).granularities]
+        if offered:
+            picked = st.pills(
+                family, offered, selection_mode="multi", format_func=title_of,
+                key=f"family_{family}_{granularity}", persist_state="session",
+                default=[name for name in offered if name in FIRST],
+            )  # fmt: skip
+            chosen += picked
+    given = settings(chosen)
+    prices(study)
+    left, right, _ = st.columns([1, 2, 2], vertical_alignment="bottom")
+    seed = int(left.number_input("Seed", 0, 2**31 - 1, 0, key="strategy_seed", persist_state="session"))
+    label = "Run " + ("the method" if len(chosen) == 1 else f"the {len(chosen)} methods")
+    kind = "secondary" if study.runs else "primary"
+    if right.button(label, type=kind, disabled=not chosen, icon=":material/play_arrow:", key="run"):
+        with guide.sentences():
+            for name in chosen:
+                work.start(study, title_of(name), name, granularity, seed, given[name])
+            st.rerun()
+
+
+def settings(chosen: list[str]) -> dict[str, dict[str, object]]:
+    """What the user changed of each chosen method."""
+    given: dict[str, dict[str, object]] = {}
+    with st.expander("Settings of the methods", icon=":material/tune:"):
+        for name in chosen:
+            st.markdown(f"**{title_of(name)}**")
+            family = BASELINES if name in BASELINES.names() else STRATEGIES
+            st.caption(plain(family.explanation(name)))
+            given[name] = forms.settings_form(member(name), f"strategy_{name}")
+    return given
+
+
+def prices(study: Study) -> None:
+    """A price for each feature: money, minutes, millilitres of blood."""
+    with st.expander("What does each test cost?", icon=":material/payments:"):
+        st.caption(
+            "In one unit of your choice: money, minutes, millilitres of blood. A test without a price is "
+            "free. Feature paths and searches then look for what is cheap, not for what is few."
+        )
+        unit = st.text_input("Unit", study.prices.unit, max_chars=20, placeholder="EUR", key="price_unit")
+        table = pd.DataFrame(
+            {
+                "feature": study.model.features,
+                "price": [study.prices.price(name) for name in study.model.features],
+            }
+        )
+        edited = st.data_editor(
+            table, hide_index=True, disabled=["feature"], key="price_table",
+            column_config={"price": st.column_config.NumberColumn(min_value=0.0, format="%.2f")},
+        )  # fmt: skip
+        if st.button("Use these prices", key="use_prices"):
+            known = edited[edited["price"].fillna(0) > 0]
+            with guide.sentences():
+                study.prices = Prices.of(
+                    dict(zip(known["feature"], known["price"], strict=True)), unit.strip()
+                )
+                st.rerun()
+        total = study.prices.total(study.model.features)
+        if study.prices:
+            st.markdown(f"All tests together cost **{total:,.2f} {plain(study.prices.unit)}** a patient.")
+
+
+# --- while it runs -----------------------------------------------------------------------------------
+
+
+def watch(study: Study) -> None:
+    """How far each method is; the page is drawn again as soon as one is done."""
+
+    @st.fragment(run_every=1.0 if study.jobs.busy else None)
+    def bars() -> None:
+        before = [run.path is None for run in study.runs]
+        work.collect(study)
+        for run in study.runs:
+            told(run)
+        if study.jobs.busy and st.button("Stop", icon=":material/stop_circle:", key="stop"):
+            study.jobs.stop()
+            st.rerun()
+        if before != [run.path is None for run in study.runs] or not study.jobs.busy:
+            st.rerun()
+
+    if study.jobs.busy:
+        bars()
+    else:
+        work.collect(study)
+        for run in study.runs:
+            if run.path is None:
+                st.warning(plain(run.job.trouble()), icon=":material/error:")
+
+
+def told(run: Run) -> None:
+    """One line a method: waiting, at work, done, or why not."""
+    name = f"{run.title}, {PLURAL[run.granularity]}"
+    if run.job.state == "waiting":
+        st.progress(0.0, f"{name}: waiting")
+    elif run.job.state == "running":
+        events = run.job.events()
+        done = events[-1]["number"] / max(events[-1]["of"], 1) if events else 0.0
+        so_far = f", {len(events)} models so far" if events else ""
+        st.progress(min(done, 1.0), f"{name}: at work for {run.job.seconds:.0f} s{so_far}")
+    elif run.path is None:
+        st.warning(plain(run.job.trouble()), icon=":material/error:")
+
+
+# --- what came out -----------------------------------------------------------------------------------
+
+
+def show(study: Study, runs: list[Run]) -> None:
+    """The chart, what it says in words, and every candidate in a table."""
+    paths = [run.path for run in runs if run.path is not None]
+    left, right = st.columns(2)
+    metric = left.segmented_control(
+        "Metric", list(METRIC_NAMES), default="auroc", format_func=METRIC_NAMES.get, key="strategy_metric",
+        persist_state="session",
+    ) or "auroc"  # fmt: skip
+    count = right.segmented_control(
+        "Against", COUNTS, default=default_count(paths), format_func=COUNT_NAMES.get, key="strategy_count",
+        persist_state="session", help=None if study.prices else f"Price: {NO_PRICES}.",
+    ) or "parameters"  # fmt: skip
+    event = guide.chart(
+        pareto_chart(paths, metric=metric, x=count, chosen=study.chosen),
+        key="pareto",
+        alt=f"{METRIC_NAMES[metric]} on tuning patients against {count}, one colour a method.",
+        select=True,
+    )
+    take_clicked(study, paths, event)
+    for sentence in compare(paths, metric=metric, size=count).sentences():
+        st.markdown(f"- {plain(sentence)}")
+    take(study, paths)
+    with st.expander("Every finished model, as a table"):
+        guide.table(work.table_of_paths(paths), key="strategies")
+
+
+def default_count(paths: list[Path]) -> str:
+    return "features" if all(path.granularity == "feature" for path in paths) else "parameters"
+
+
+def take_clicked(study: Study, paths: list[Path], event: object) -> None:
+    """A click on a point picks its model."""
+    points = event.selection.points if event is not None else []
+    if not points or "customdata" not in points[0]:
+        return
+    which, place = (int(value) for value in points[0]["customdata"][:2])
+    if (which, place) != st.session_state.get("taken_point"):
+        st.session_state["taken_point"] = (which, place)
+        study.choose(paths[which].candidates[place], paths[which])
+        st.rerun()
+
+
+def take(study: Study, paths: list[Path]) -> None:
+    """Without a mouse: a method and a size."""
+    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
+    names = [f"{member(path.strategy).title or path.strategy}, {PLURAL[path.granularity]}" for path in paths]
+    which = left.selectbox("Method", range(len(paths)), format_func=names.__getitem__, key="take_method")
+    path = paths[which]
+    place = middle.selectbox(
+        "Model", range(len(path)), index=len(path) - 1, format_func=lambda i: in_words(path.candidates[i]),
+        key=f"take_model_{which}",
+    )  # fmt: skip
+    if right.button("Take this model", icon=":material/check:", key="take_strategy"):
+        study.choose(path.candidates[place], path)
+        st.rerun()
+
+
+def in_words(candidate: Candidate) -> str:
+    return (
+        f"{candidate.features} features, {candidate.parameters:,} parameters, "
+        f"AUROC {rate(candidate.performance.auroc)}"
+    )
+
+
+def chosen(study: Study, candidate: Candidate, path: Path) -> None:
+    """The model that was taken, in words: what it keeps, and what the next patient is spared."""
+    dense = path.dense
+    st.success(
+        f"Chosen: **{share(candidate.sparsity)} of the {PLURAL[path.granularity]} removed**, AUROC "
+        f"{rate(candidate.performance.auroc)} on tuning patients (dense {rate(dense.performance.auroc)}), "
+        f"{candidate.parameters:,} of {dense.parameters:,} parameters.",
+        icon=":material/check_circle:",
+    )
+    guide.no_longer_needed(dense, candidate, path.prices)
+    guide.next_step("pages/7_export.py", "Next: export")
+
+
+study = session.study()
+guide.needs_model(study, "Strategies")
+guide.opening(
+    "Strategies",
+    "Which way of pruning keeps most at the same size? **Three families and what a statistician would do "
+    "instead, on one chart.** All figures are on tuning patients.",
+)
+ask(study)
+watch(study)
+finished = [run for run in study.runs if run.path is not None]
+with guide.sentences():
+    if finished:
+        show(study, finished)
+    elif not study.runs:
+        st.info(
+            "Nothing has run yet. The chosen methods run in processes of their own: you can go on meanwhile.",
+            icon=":material/info:",
+        )
+    if study.chosen is not None and study.chosen_path is not None:
+        chosen(study, study.chosen, study.chosen_path)
