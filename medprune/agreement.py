@@ -47,6 +47,17 @@ class Agreement:
     of: int
     table: pd.DataFrame
 
+    def told(self) -> str:
+        """In a sentence."""
+        what = f"{self.count:,} of {self.of:,} {self.granularity}s removed one at a time"
+        if np.isnan(self.spearman):
+            return f"Agreement with true removal cannot be ranked ({what})."
+        moved = "the risk of their own outcome" if self.effect == "risk" else "their loss"
+        return (
+            f"Agreement with true removal: Spearman {self.spearman:.2f} between the scores and how far "
+            f"patients are moved in {moved} ({what})."
+        )
+
     def to_json(self) -> dict[str, str | float]:
         return {
             "granularity": self.granularity,
