@@ -3,6 +3,7 @@
 The public names, in the order of the job.
 """
 
+from medprune.agreement import Agreement, agreement
 from medprune.bundle import Bundle, export, load_bundle
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split, load_cohort
@@ -20,6 +21,7 @@ from medprune.training import Schedule, train, train_steps
 
 __all__ = [
     "MLP",
+    "Agreement",
     "BadInput",
     "Bundle",
     "Candidate",
@@ -33,6 +35,7 @@ __all__ = [
     "Schedule",
     "Split",
     "Tradeoff",
+    "agreement",
     "compact",
     "export",
     "load_bundle",

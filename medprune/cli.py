@@ -167,6 +167,10 @@ def _score(sub: Parser) -> None:
         "--split", default="train", choices=("train", "all"), help="whose contributions (train patients)"
     )
     sub.add_argument("--rates", metavar="FILE", help="JSON with the rates that class_contribution smooths by")
+    sub.add_argument("--balanced", action="store_true", help="give every class the same say, however rare")
+    sub.add_argument(
+        "--agreement", action="store_true", help="remove a sample of weights one by one, and compare"
+    )
     sub.add_argument("--out", metavar="SCORES.csv", help="every score, one row a weight, neuron and feature")
 
 

@@ -164,7 +164,7 @@ class Tail(nn.Module):
 
 def _layer_norm_over(z: Tensor, keep: Tensor, norm: nn.LayerNorm) -> Tensor:
     """LayerNorm over the kept units only, so that a removed unit has no say in the mean and the spread."""
-    weight = keep.to(z.dtype) / keep.sum()
+    weight = keep.to(z.dtype) / keep.sum().clamp(min=1)  # with no unit left, no NaN in its gradient
     mean = (z * weight).sum(-1, keepdim=True)
     variance = ((z - mean).square() * weight).sum(-1, keepdim=True)
     return (z - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias

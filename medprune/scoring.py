@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medprune.cohort import Split
-from medprune.criteria import CRITERIA, Criterion, ScoreSums
+from medprune.criteria import CRITERIA, Criterion, ScoreSums, Totals
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.training import Prepared
@@ -44,20 +44,33 @@ class Contributions:
     units_by_class: tuple[Array, ...]
     features_by_class: Array
     patients: int
+    balanced: bool = False
+    effective_weights: tuple[Array, ...] | None = None
+    effective_units: tuple[Array, ...] | None = None
+    effective_features: Array | None = None
 
     @cached_property
     def weights(self) -> pd.DataFrame:
-        """One row a weight: layer, row (its unit), column (its source), name, score."""
+        """One row a weight: layer, row (its unit), column (its source), name, score, effective_patients."""
         return pd.concat(
             [self._weights_of(layer) for layer in range(len(self.weight_scores))], ignore_index=True
         )
 
     @cached_property
     def neurons(self) -> pd.DataFrame:
-        """One row a hidden unit: layer, row, column (empty), name, score."""
+        """One row a hidden unit: layer, row, column (empty), name, score, effective_patients."""
+        effective = self.effective_patients("neuron")
         frames = [
-            pd.DataFrame({"layer": name, "row": np.arange(len(scores)), "column": pd.NA, "score": scores})
-            for name, scores in zip(self.layer_names, self.unit_scores, strict=False)
+            pd.DataFrame(
+                {
+                    "layer": name,
+                    "row": np.arange(len(scores)),
+                    "column": pd.NA,
+                    "score": scores,
+                    "effective_patients": patients,
+                }
+            )
+            for name, scores, patients in zip(self.layer_names, self.unit_scores, effective, strict=False)
         ]
         table = pd.concat(frames, ignore_index=True) if frames else _empty_table()
         table.insert(
@@ -76,6 +89,7 @@ class Contributions:
                 "column": np.arange(n),
                 "name": list(self.feature_names),
                 "score": self.feature_scores,
+                "effective_patients": self.effective_patients("feature")[0],
             }
         )
 
@@ -102,6 +116,19 @@ class Contributions:
         each = self.weights_by_class if granularity == "weight" else self.units_by_class
         return tuple(scores[place] for scores in each)
 
+    def effective_patients(self, granularity: str) -> tuple[Array, ...]:
+        """How many patients carry each score, in the shape of :meth:`scores`: (sum s_n)^2 / sum s_n^2.
+
+        All patients alike make it their number, a single one makes it 1; 0 where nobody moves the score,
+        NaN where no patient was looked at. Rows are counted, where patients have several.
+        """
+        check_granularity(granularity)
+        if self.effective_weights is None or self.effective_units is None or self.effective_features is None:
+            return tuple(np.full_like(scores, np.nan) for scores in self.scores(granularity))
+        if granularity == "feature":
+            return (self.effective_features,)
+        return self.effective_weights if granularity == "weight" else self.effective_units
+
     def _flat_by_class(self, granularity: str) -> list[Array]:
         each = (self.scores_of_class(granularity, k) for k in range(len(self.classes)))
         return [
@@ -124,6 +151,7 @@ class Contributions:
                 "column": columns,
                 "name": names,
                 "score": scores.ravel(),
+                "effective_patients": self.effective_patients("weight")[layer].ravel(),
             }
         )
 
@@ -139,7 +167,7 @@ def _unit_names(layer: str, width: int) -> list[str]:
 
 
 def _empty_table() -> pd.DataFrame:
-    return pd.DataFrame({"layer": [], "row": [], "column": [], "score": []})
+    return pd.DataFrame({"layer": [], "row": [], "column": [], "score": [], "effective_patients": []})
 
 
 def score(
@@ -158,14 +186,16 @@ def score(
     """
     chosen = CRITERIA.make(criterion, **settings)
     data = Prepared(model.prepared(split), split.outcome)
-    return contributions_from(
-        model, criterion, sum_scores(model, data, chosen), patients=len(split), balanced=balanced
-    )
+    sums = sum_scores(model, data, chosen, squares=True)
+    return contributions_from(model, criterion, sums, patients=len(split), balanced=balanced)
 
 
-def sum_scores(model: RiskModel, data: Prepared, criterion: Criterion) -> ScoreSums:
-    """The criterion's sums over all patients of ``data``, batch by batch."""
-    sums = ScoreSums.zeros(model)
+def sum_scores(model: RiskModel, data: Prepared, criterion: Criterion, *, squares: bool = False) -> ScoreSums:
+    """The criterion's sums over all patients of ``data``, batch by batch.
+
+    ``squares`` sums the squares too, for the effective number of patients, where patients are looked at.
+    """
+    sums = ScoreSums.zeros(model, squares=squares and criterion.needs_patients)
     ready = criterion.ready(model, _batches(data))
     for x, y in _batches(data):
         ready.update(sums, model, x, y)
@@ -185,23 +215,35 @@ def contributions_from(
 ) -> Contributions:
     """Means from sums: over all patients, or over the classes' means."""
     mean = _Mean(sums.patients.numpy(), balanced)
-    weights = [total.numpy() for total in sums.weights]
-    units = [total.numpy() for total in sums.units]
-    features = sums.features.numpy()
-    return Contributions(
+    totals = sums.scores
+    features = totals.features.numpy()
+    found = Contributions(
         criterion=criterion,
         classes=model.classes,
         layer_names=model.network.layer_names(),
         columns=tuple(column.name for column in model.preparation.columns),
         feature_names=model.features,
-        weight_scores=tuple(mean.overall(total) for total in weights),
-        unit_scores=tuple(mean.overall(total) for total in units),
+        weight_scores=tuple(mean.overall(total.numpy()) for total in totals.weights),
+        unit_scores=tuple(mean.overall(total.numpy()) for total in totals.units),
         feature_scores=mean.overall(features),
-        weights_by_class=tuple(mean.each(total) for total in weights),
-        units_by_class=tuple(mean.each(total) for total in units),
+        weights_by_class=tuple(mean.each(total.numpy()) for total in totals.weights),
+        units_by_class=tuple(mean.each(total.numpy()) for total in totals.units),
         features_by_class=mean.each(features),
         patients=patients,
+        balanced=balanced,
     )
+    return found if sums.squares is None else replace(found, **_effective(mean, totals, sums.squares))
+
+
+def _effective(mean: _Mean, totals: Totals, squares: Totals) -> dict[str, Any]:
+    def each(sums: list[Tensor], of_squares: list[Tensor]) -> tuple[Array, ...]:
+        return tuple(mean.effective(a.numpy(), b.numpy()) for a, b in zip(sums, of_squares, strict=True))
+
+    return {
+        "effective_weights": each(totals.weights, squares.weights),
+        "effective_units": each(totals.units, squares.units),
+        "effective_features": mean.effective(totals.features.numpy(), squares.features.numpy()),
+    }
 
 
 @dataclass(frozen=True)
@@ -212,8 +254,7 @@ class _Mean:
     balanced: bool
 
     def each(self, total: Array) -> Array:
-        shape = (-1, *([1] * (total.ndim - 1)))
-        mean: Array = np.abs(total) / np.maximum(self.patients, 1).reshape(shape)
+        mean: Array = np.abs(total) / self._along(total, np.maximum(self.patients, 1))
         return mean
 
     def overall(self, total: Array) -> Array:
@@ -222,3 +263,16 @@ class _Mean:
         else:
             mean = np.abs(total.sum(axis=0)) / max(self.patients.sum(), 1)
         return mean
+
+    def effective(self, total: Array, squares: Array) -> Array:
+        """(sum s_n)^2 / sum s_n^2 of the scores s_n as the mean weighs them."""
+        say = 1 / np.maximum(self.patients, 1) if self.balanced else np.ones_like(self.patients)
+        share = self._along(total, say)
+        top = np.square((total * share).sum(axis=0))
+        bottom = (squares * np.square(share)).sum(axis=0)
+        effective: Array = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
+        return effective
+
+    @staticmethod
+    def _along(total: Array, of_classes: Array) -> Array:
+        return of_classes.reshape(-1, *([1] * (total.ndim - 1)))

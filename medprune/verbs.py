@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from medprune.agreement import agreement
 from medprune.bundle import check_target, load_bundle
 from medprune.cohort import Cohort
 from medprune.criteria import CRITERIA, seed_setting
@@ -97,9 +98,10 @@ def score(options: Options) -> Answer:
             "apart; give one row for each of its classes."
         )
     split = cohort.all() if options.split == "all" or options.external else cohort.train
-    scored = score_model(model, split, name, **settings)
+    scored = score_model(model, split, name, balanced=options.balanced, **settings)
     if options.out:
         write_whole(options.out, scores_csv(scored), "the scores")
+    agreed = agreement(model, split, scored, seed=options.seed) if options.agreement else None
     top = scored.features.sort_values("score", ascending=False)
     features = _listed(top)
     layers = scored.weights.groupby("layer", sort=False)["score"]
@@ -117,9 +119,11 @@ def score(options: Options) -> Answer:
             "weights": weights,
             "neurons": _listed(scored.neurons),
             "features": features,
+            "agreement": None if agreed is None else agreed.to_json(),
             "out": options.out,
         },
-        f"{name} over {split.told()}; the features that contribute most: {first}.",
+        f"{name} over {split.told()}; the features that contribute most: {first}."
+        + ("" if agreed is None else f" {agreed.told()}"),
     )
 
 
@@ -128,7 +132,7 @@ def _listed(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def scores_csv(scored: Contributions) -> bytes:
-    """All scores as one CSV: granularity, layer, row, column, name, score, and the score of each class."""
+    """All scores as one CSV: granularity, the columns of :class:`Contributions`, the score of each class."""
     tables = []
     for granularity in GRANULARITIES:
         table = scored.table(granularity, by_class=True)

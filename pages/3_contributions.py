@@ -1,27 +1,28 @@
 """Contributions: what every weight, neuron and feature contributes."""
 
-from dataclasses import replace
-
 import numpy as np
+import pandas as pd
 import streamlit as st
 
 from medprune import Contributions
 from medprune.criteria import CRITERIA
-from medprune.figures import contribution_histogram, feature_bars
+from medprune.figures import agreement_scatter, contribution_histogram, feature_bars
 from medprune.ranking import SCOPES
 from medprune.scoring import GRANULARITIES
 from pages.shared import guide, session, work
 from pages.shared.guide import PLURAL, Tile, plain
 from pages.shared.session import ScoreSettings, Study
+from pages.shared.settings import form
 
 EVERYONE = "all patients"
 ALL_LAYERS = "all layers"
-CRITERION_NAMES = {
-    "contribution": "contribution",
-    "class_contribution": "contribution to each predicted class",
-    "taylor": "Taylor (loss)",
-    "magnitude": "magnitude (baseline)",
-    "random": "random (baseline)",
+EFFECTIVE = (
+    "The square of the summed scores over the sum of their squares: all patients alike make it their number, "
+    "a single patient makes it 1. Scores that few patients carry would be others on other patients."
+)
+SPEARMAN = "Of the two rankings: 1 is the same order, 0 no agreement."
+COLUMNS = {
+    "effective_patients": st.column_config.NumberColumn("effective patients", format="%.1f", help=EFFECTIVE)
 }
 SCOPE_NAMES = {"layer": "within each layer", "global": "over all layers", "adaptive": "adaptive (LAMP)"}
 
@@ -30,11 +31,10 @@ def ask(study: Study) -> None:
     """Settings of the scores; they hold on the next page too."""
     now = study.scoring
     a, b, c = st.columns([2, 1, 1])
-    names = list(CRITERIA.names())
-    names.sort(key=lambda name: list(CRITERION_NAMES).index(name) if name in CRITERION_NAMES else 99)
+    names = sorted(CRITERIA.names(), key=_place)
     criterion = a.selectbox(
         "Criterion", names, index=names.index(now.criterion),
-        format_func=lambda name: CRITERION_NAMES.get(name, name), key="criterion",
+        format_func=_title, key="criterion",
     )  # fmt: skip
     granularity = b.selectbox(
         "Look at", GRANULARITIES, index=GRANULARITIES.index(now.granularity),
@@ -47,7 +47,19 @@ def ask(study: Study) -> None:
     )  # fmt: skip
     st.caption(plain(CRITERIA.explanation(criterion)))
     balanced = st.toggle("Give every class the same say, however rare", now.balanced, key="balanced")
-    study.scoring = replace(now, criterion=criterion, granularity=granularity, scope=scope, balanced=balanced)
+    so_far = dict(now.options) if criterion == now.criterion else {}
+    options = form(CRITERIA.get(criterion), so_far, key=criterion)
+    study.scoring = ScoreSettings(criterion, granularity, scope, balanced, options)
+
+
+def _title(name: str) -> str:
+    kind = CRITERIA.get(name)
+    return kind.title if kind.needs_patients else f"{kind.title} (baseline)"
+
+
+def _place(name: str) -> tuple[bool, bool, str]:
+    """The document's criterion first, the baselines last."""
+    return not CRITERIA.get(name).needs_patients, name != ScoreSettings.criterion, _title(name)
 
 
 def show(study: Study, how: ScoreSettings) -> None:
@@ -63,11 +75,13 @@ def show(study: Study, how: ScoreSettings) -> None:
         names = scores.layer_names[: len(scores.scores(how.granularity))]
         layer = b.selectbox("Layer", [ALL_LAYERS, *names], key="layer")
     cut(study, scores, who, layer)
+    carried(scores, how.granularity)
     features(scores, who)
     if how.granularity != "feature":
         with st.expander(f"Every {how.granularity}, as a table"):
             table = scores.table(how.granularity, by_class=True).sort_values("score", ascending=False)
-            guide.table(table, key=f"{how.granularity}_contributions")
+            guide.table(known(table), key=f"{how.granularity}_contributions", column_config=COLUMNS)
+    true_removal(study, how)
 
 
 @st.fragment
@@ -135,7 +149,48 @@ def features(scores: Contributions, who: str) -> None:
     with right:
         table = scores.table("feature", by_class=True).drop(columns=["layer", "row", "column"])
         table = table.rename(columns={"name": "feature"}).sort_values("score", ascending=False)
-        guide.table(table, key="feature_contributions")
+        guide.table(known(table), key="feature_contributions", column_config=COLUMNS)
+
+
+def known(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the effective patients of a criterion that looks at none."""
+    return table.drop(columns="effective_patients") if table["effective_patients"].isna().all() else table
+
+
+def carried(scores: Contributions, granularity: str) -> None:
+    """How few patients stand behind the scores, in a sentence."""
+    effective = scores.table(granularity)["effective_patients"]
+    telling = effective[effective > 0]
+    if len(telling):
+        st.markdown(
+            f"Half of the {PLURAL[granularity]} that contribute at all owe their score to **fewer than "
+            f"{max(telling.median(), 1):,.0f} effective patients** of {scores.patients:,}.",
+            help=EFFECTIVE,
+        )
+
+
+def true_removal(study: Study, how: ScoreSettings) -> None:
+    """The scores against what truly happens, on request."""
+    what = PLURAL[how.granularity]
+    st.subheader("Agreement with true removal")
+    st.markdown(
+        f"A score foretells what removing one thing does. Here up to 200 of the {what} are truly removed, "
+        "one at a time and without retraining, and the change in every train patient is measured."
+    )
+    found = work.agreed(study, now=st.button(f"Remove {what} one at a time", key="agree"))
+    if found is None:
+        return
+    guide.tiles(
+        [
+            Tile("Spearman", guide.rate(found.spearman), help=SPEARMAN),
+            Tile("Truly removed", f"{found.count:,} of {found.of:,}"),
+        ]
+    )
+    guide.chart(
+        agreement_scatter(found.table, found.effect, title=f"Scores of {what} against their true removal"),
+        key=f"agreement_{how.granularity}",
+        alt=f"{found.count} {what}, score against true change; Spearman {found.spearman:.2f}.",
+    )
 
 
 study = session.study()

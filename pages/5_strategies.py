@@ -12,9 +12,10 @@ from medprune.path import COUNTS
 from medprune.prices import Prices
 from medprune.scoring import GRANULARITIES
 from medprune.strategies import STRATEGIES, Strategy
-from pages.shared import forms, guide, session, work
+from pages.shared import guide, session, work
 from pages.shared.guide import PLURAL, plain, rate, share
 from pages.shared.session import Run, Study
+from pages.shared.settings import form
 
 FAMILIES = {
     "Contribution": ("contribution",),
@@ -75,7 +76,7 @@ def settings(chosen: list[str]) -> dict[str, dict[str, object]]:
             st.markdown(f"**{title_of(name)}**")
             family = BASELINES if name in BASELINES.names() else STRATEGIES
             st.caption(plain(family.explanation(name)))
-            given[name] = forms.settings_form(member(name), f"strategy_{name}")
+            given[name] = dict(form(member(name), {}, key=f"strategy_{name}"))
     return given
 
 

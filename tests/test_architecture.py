@@ -24,7 +24,7 @@ LAYERS = (
     ("criteria", "training", "compaction", "ranking", "intake.adopt"),
     ("scoring", "onnx_graph"),
     ("size", "removal"),
-    ("evaluator", "selection", "sweep"),
+    ("evaluator", "selection", "sweep", "agreement"),
     ("candidate",),
     ("strategies",),
     ("baselines",),

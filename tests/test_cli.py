@@ -139,7 +139,9 @@ def test_train(shell: Shell, place: Path, tmp_path: Path) -> None:
 
 def test_score(shell: Shell, place: Path, tmp_path: Path) -> None:
     found = shell.json(*on(place, "score", "--out", tmp_path / "s.csv"))
-    assert set(found) == {"criterion", "split", "patients", "rows", "weights", "neurons", "features", "out"}
+    keys = {"criterion", "split", "patients", "rows", "weights", "neurons", "features", "agreement", "out"}
+    assert set(found) == keys
+    assert found["agreement"] is None
     assert (found["criterion"], found["split"]) == ("contribution", "train")
     assert found["patients"] == ROWS * 0.6
     assert {feature["name"] for feature in found["features"]} == set(patient_table().columns) - {"stage"}
@@ -148,7 +150,7 @@ def test_score(shell: Shell, place: Path, tmp_path: Path) -> None:
     assert [set(layer) for layer in found["weights"]] == [{"layer", "count", "mean", "largest"}] * 3
     table = pd.read_csv(tmp_path / "s.csv")
     assert list(table.columns[:6]) == ["granularity", "layer", "row", "column", "name", "score"]
-    assert list(table.columns[6:]) == ["score [0]", "score [1]"]
+    assert list(table.columns[6:]) == ["effective_patients", "score [0]", "score [1]"]
     counts = table["granularity"].value_counts()
     assert counts["weight"] == sum(layer["count"] for layer in found["weights"])
     assert (counts["neuron"], counts["feature"]) == (12, 6)
@@ -157,6 +159,20 @@ def test_score(shell: Shell, place: Path, tmp_path: Path) -> None:
     )
     everyone = shell.json(*on(place, "score", "--split", "all"))
     assert (everyone["split"], everyone["patients"], everyone["out"]) == ("all", ROWS, None)
+
+
+def test_score_balanced_and_held_against_true_removal(shell: Shell, place: Path) -> None:
+    plain = shell.json(*on(place, "score", "--agreement"))
+    assert set(plain["agreement"]) == {"granularity", "effect", "spearman", "count", "of"}
+    assert plain["agreement"]["effect"] == "risk"
+    assert plain["agreement"]["spearman"] > 0.9
+    assert plain["agreement"]["count"] <= plain["agreement"]["of"]
+    balanced = shell.json(*on(place, "score", "--agreement", "--balanced"))
+    assert balanced["features"] != plain["features"]
+    assert balanced["agreement"]["spearman"] > 0.9
+    code, out, _ = shell(*on(place, "score", "--agreement"))
+    assert code == 0
+    assert "Agreement with true removal: Spearman" in out
 
 
 @pytest.mark.parametrize("criterion", CRITERIA.names())

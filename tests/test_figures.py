@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medprune import MLP, Cohort, Schedule, load_cohort, prune, score, sweep, train
+from medprune import MLP, Cohort, Schedule, agreement, load_cohort, prune, score, sweep, train
 from medprune.figures import (
+    agreement_scatter,
     contribution_histogram,
     feature_bars,
     kept_by_layer,
@@ -49,6 +50,17 @@ def test_the_histogram_draws_removed_grey_and_kept_blue() -> None:
     assert (sum(removed.y), removed.marker.color) == (2, REMOVED)
     assert (sum(kept.y), kept.marker.color) == (2, KEPT)
     assert len(removed.x) < 100, "bins, never raw scores"
+
+
+def test_true_removals_are_drawn_by_score_and_change(cohort: Cohort, path: Path) -> None:
+    model = path.candidates[-1].model
+    table = agreement(model, cohort.train, score(model, cohort.train), sample=20).table
+    table.loc[0, ["score", "name"]] = (0.0, "<b>age</b>")
+    [points] = agreement_scatter(table, "risk", title="t").data
+    assert list(points.y[1:]) == pytest.approx(np.maximum(table["change"][1:], 1e-5 * table["change"].max()))
+    assert points.x[0] == min(points.x) > 0, "a logarithmic axis has no 0"
+    assert "<" not in points.text[0]
+    assert "score 0," in points.text[0]
 
 
 def test_features_no_longer_needed_are_grey(cohort: Cohort, path: Path) -> None:

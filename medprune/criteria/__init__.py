@@ -5,9 +5,10 @@ screen. Its scores are sums over patients (:class:`ScoreSums`) that can be added
 files, workers and hospitals.
 """
 
-from medprune.criteria.base import CRITERIA, Criterion, ScoreSums, seed_setting
+from medprune.criteria.base import CRITERIA, Criterion, seed_setting
+from medprune.criteria.sums import PatientScores, ScoreSums, Totals
 from medprune.registry import import_members
 
 import_members(__name__)
 
-__all__ = ["CRITERIA", "Criterion", "ScoreSums", "seed_setting"]
+__all__ = ["CRITERIA", "Criterion", "PatientScores", "ScoreSums", "Totals", "seed_setting"]

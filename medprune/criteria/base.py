@@ -1,18 +1,19 @@
-"""What every criterion shares: the mergeable sums, and the outer-product identity for gradients."""
+"""What every criterion shares, and the outer-product identity for gradients."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import fields
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from medprune.criteria.sums import PatientScores, ScoreSums
 from medprune.mask import Mask
 from medprune.model import RiskModel
-from medprune.network import Network, Trace
+from medprune.network import Trace
 from medprune.registry import Registry
 
 CRITERIA: Registry[Criterion] = Registry("criterion")
@@ -24,44 +25,16 @@ def seed_setting(name: str, seed: int) -> dict[str, int]:
     return {"seed": seed} if "seed" in known else {}
 
 
-@dataclass
-class ScoreSums:
-    """Sums of scores over patients, kept apart by class: update by adding, merge, then take the mean.
+class Criterion(ABC):
+    """Base of all criteria; members are frozen dataclasses of settings.
 
-    ``weights[l]`` (classes, out, in), ``units[l]`` (classes, width), ``features`` (classes, features),
-    ``patients`` (classes,): how many patients each class's sums are over. All double precision.
+    ``title`` is the name on screen. ``predicts`` says what of a patient moves with the scores when the
+    thing scored is truly removed: the risk of the true class, or the loss.
     """
 
-    weights: list[Tensor]
-    units: list[Tensor]
-    features: Tensor
-    patients: Tensor
-
-    @classmethod
-    def zeros(cls, model: RiskModel) -> ScoreSums:
-        classes = len(model.classes)
-        double = torch.float64
-        return cls(
-            weights=[torch.zeros(classes, *w.shape, dtype=double) for w in model.network.weights()],
-            units=[torch.zeros(classes, tail.spec.width, dtype=double) for tail in model.network.tails],
-            features=torch.zeros(classes, len(model.features), dtype=double),
-            patients=torch.zeros(classes, dtype=double),
-        )
-
-    def merge(self, other: ScoreSums) -> ScoreSums:
-        """The sums over both groups of patients."""
-        return ScoreSums(
-            weights=[a + b for a, b in zip(self.weights, other.weights, strict=True)],
-            units=[a + b for a, b in zip(self.units, other.units, strict=True)],
-            features=self.features + other.features,
-            patients=self.patients + other.patients,
-        )
-
-
-class Criterion(ABC):
-    """Base of all criteria; members are frozen dataclasses of settings."""
-
     name: ClassVar[str]
+    title: ClassVar[str]
+    predicts: ClassVar[Literal["risk", "loss"]] = "risk"
     classes_are_predicted: ClassVar[bool] = False  # the class axis is the predicted, not the true class
     needs_patients: ClassVar[bool] = True
 
@@ -74,15 +47,31 @@ class Criterion(ABC):
         """Add the scores of a batch of prepared columns (N, inputs) and outcomes (N,) to ``sums``."""
 
 
-@dataclass(frozen=True)
-class View:
-    """One set of logit cotangents (N, classes) and the class (N,) each patient's score is added to."""
+class PatientCriterion(Criterion):
+    """Scores every patient, and adds up over patients."""
 
-    cotangent: Tensor
-    group: Tensor
+    @abstractmethod
+    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
+        """The scores of a batch, with the class (N,) that each patient's are added to; several in turn."""
+
+    @torch.no_grad()
+    def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
+        whole: PatientScores | None = None
+        for scored, group in self.views(model, x, y):
+            sums.scores.add(scored, group)
+            if sums.squares is not None:
+                whole = scored if whole is None else whole + scored
+        if sums.squares is not None and whole is not None:
+            sums.squares.add(whole.squared(), y)
+        sums.patients += self._patients(y, len(model.classes))
+
+    def _patients(self, y: Tensor, classes: int) -> Tensor:
+        if self.classes_are_predicted:  # every patient counts for every predicted class
+            return torch.full((classes,), float(len(y)), dtype=torch.float64)
+        return torch.bincount(y, minlength=classes).double()
 
 
-class GradientCriterion(Criterion):
+class GradientCriterion(PatientCriterion):
     """Scores E|w * cotangent-weighted gradient|, without one gradient a patient.
 
     For a linear layer the gradient of one patient is the outer product d a^T, and
@@ -93,66 +82,68 @@ class GradientCriterion(Criterion):
     signed: bool = False
 
     @abstractmethod
-    def views(self, risks: Tensor, outcome: Tensor) -> Iterator[View]:
-        """Cotangents dL/dz of the logits (N, classes), already weighted by the criterion."""
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Weighted cotangents dL/dz of the logits (N, classes), each with the class (N,) its scores go to."""
 
-    def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
-        network, mask = model.network, model.mask
+    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
         with torch.enable_grad():
-            trace = network.trace(x.detach().clone().requires_grad_(True), mask)
+            trace = model.network.trace(x.detach().clone().requires_grad_(True), model.mask)
         risks = torch.softmax(trace.logits.detach(), dim=1)
-        for view in self.views(risks, y):
-            slopes = torch.autograd.grad(trace.logits, trace.sums, view.cotangent, retain_graph=True)
-            self._add(sums, model, trace, slopes, view.group)
-        sums.patients += _patients(y, len(model.classes), self.classes_are_predicted)
-
-    @torch.no_grad()
-    def _add(
-        self, sums: ScoreSums, model: RiskModel, trace: Trace, slopes: tuple[Tensor, ...], group: Tensor
-    ) -> None:
-        network, mask = model.network, model.mask
-        members = torch.nn.functional.one_hot(group, len(model.classes)).to(trace.logits.dtype)
-        for layer, weight in enumerate(_effective_weights(network, mask)):
-            reach = slopes[layer] @ weight  # dL/d(input of this layer), (N, in)
-            for k in group.unique().tolist():
-                mine = group == k
-                sums.weights[layer][k] += weight.abs() * self._product(
-                    slopes[layer][mine], trace.inputs[layer][mine]
-                )
-            if layer == 0:
-                sums.features += members.T.double() @ _feature_scores(model, trace.inputs[0], reach).double()
-            else:
-                units = (trace.inputs[layer] * reach * mask_of(mask, layer)).abs()
-                sums.units[layer - 1] += (members.T @ units).double()
-
-    def _product(self, slope: Tensor, value: Tensor) -> Tensor:
-        if self.signed:
-            return slope.T @ value
-        return slope.abs().T @ value.abs()
+        reference = torch.from_numpy(model.preparation.reference)
+        for cotangent, group in self.cotangents(risks, y):
+            slopes = torch.autograd.grad(trace.logits, trace.sums, cotangent, retain_graph=True)
+            yield outer_products(model, trace, slopes, reference, signed=self.signed), group
 
 
-def _effective_weights(network: Network, mask: Mask | None) -> list[Tensor]:
-    if mask is None:
-        return list(network.weights())
-    return [w * alive for w, alive in zip(network.weights(), mask.alive_weights(), strict=True)]
+def loss_slopes(risks: Tensor, outcome: Tensor) -> Tensor:
+    """dL/dz of L = -log p(y|x): p - e_y (N, classes)."""
+    return risks - torch.nn.functional.one_hot(outcome, risks.shape[1]).to(risks.dtype)
 
 
-def mask_of(mask: Mask | None, layer: int) -> Tensor:
+def outer_products(
+    model: RiskModel, trace: Trace, slopes: tuple[Tensor, ...], origin: Tensor, *, signed: bool = False
+) -> PatientScores:
+    """Scores from the slope of every sum (N, out): |w d a| of a weight, |a reach| of a unit.
+
+    The reach d W is what arrives at the inputs of a layer; a feature scores
+    |sum over its columns of (x - origin) reach|. ``signed`` keeps the sign of the weights' scores.
+    """
+    weights, values = alive_weights(model), [value.detach() for value in trace.inputs]
+    reach = [slope @ weight for slope, weight in zip(slopes, weights, strict=True)]
+
+    def sized(parts: tuple[Tensor, ...] | list[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(parts) if signed else tuple(part.abs() for part in parts)
+
+    return PatientScores(
+        sizes=sized(weights),
+        outputs=sized(slopes),
+        inputs=sized(values),
+        units=tuple(
+            (values[layer] * reach[layer]).abs() * kept_sources(model.mask, layer)
+            for layer in range(1, len(values))
+        ),
+        features=over_columns(model, (values[0] - origin) * reach[0]).abs(),
+    )
+
+
+def alive_weights(model: RiskModel) -> list[Tensor]:
+    """The weights (out, in) a layer, zero where they or one of their ends are removed."""
+    weights = model.network.weights()
+    if model.mask is None:
+        return list(weights)
+    return [w * alive for w, alive in zip(weights, model.mask.alive_weights(), strict=True)]
+
+
+def kept_sources(mask: Mask | None, layer: int) -> Tensor:
     """1 for a kept source of ``layer``, 0 for a removed one."""
     return torch.ones(()) if mask is None else mask.sources(layer).float()
 
 
-def _feature_scores(model: RiskModel, x: Tensor, reach: Tensor) -> Tensor:
-    """|sum over a feature's columns of (x - reference) dL/dx|, (N, features)."""
-    moved = (x - torch.from_numpy(model.preparation.reference)) * reach
+def over_columns(model: RiskModel, values: Tensor) -> Tensor:
+    """The sum over the kept columns of each feature (N, features) of what every column has (N, columns)."""
     place = torch.from_numpy(model.preparation.feature_of_column)
-    return torch.zeros(len(x), len(model.features), dtype=x.dtype).index_add_(1, place, moved).abs()
-
-
-def _patients(y: Tensor, classes: int, predicted: bool) -> Tensor:
-    if predicted:  # every patient counts for every predicted class
-        return torch.full((classes,), float(len(y)), dtype=torch.float64)
-    return torch.bincount(y, minlength=classes).double()
+    kept = values * kept_sources(model.mask, 0)
+    return torch.zeros(len(values), len(model.features), dtype=kept.dtype).index_add_(1, place, kept)
 
 
 class WeightOnlyCriterion(Criterion):
@@ -167,7 +158,8 @@ class WeightOnlyCriterion(Criterion):
     @torch.no_grad()
     def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
         weights, units, features = self.scores(model)
-        for total, score in zip([*sums.weights, *sums.units], [*weights, *units], strict=True):
+        totals = sums.scores
+        for total, score in zip([*totals.weights, *totals.units], [*weights, *units], strict=True):
             total.add_(score.double())
-        sums.features += features.double()
+        totals.features += features.double()
         sums.patients += 1

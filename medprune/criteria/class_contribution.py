@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from medprune.criteria.base import CRITERIA, GradientCriterion, View
+from medprune.criteria.base import CRITERIA, GradientCriterion
 from medprune.model import RiskModel
 
 
@@ -24,6 +24,7 @@ class ClassContribution(GradientCriterion):
 
     rates: tuple[tuple[float, ...], ...] | None = None
     name = "class_contribution"
+    title = "Contribution to each predicted class"
     classes_are_predicted = True
 
     def ready(self, model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> ClassContribution:
@@ -32,11 +33,11 @@ class ClassContribution(GradientCriterion):
         rates = class_rates(model, batches)
         return replace(self, rates=tuple(tuple(row) for row in rates.tolist()))
 
-    def views(self, risks: Tensor, outcome: Tensor) -> Iterator[View]:
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         rates = torch.tensor(self.rates, dtype=risks.dtype)
         for j in range(risks.shape[1]):
             smoothed = (risks @ rates[:, j])[:, None]
-            yield View(risks * smoothed - risks * rates[:, j], torch.full_like(outcome, j))
+            yield risks * smoothed - risks * rates[:, j], torch.full_like(outcome, j)
 
 
 @torch.no_grad()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from medprune.criteria.base import CRITERIA, GradientCriterion, View
+from medprune.criteria.base import CRITERIA, GradientCriterion, loss_slopes
 
 
 @CRITERIA.register("contribution")
@@ -21,8 +20,8 @@ class Contribution(GradientCriterion):
     """
 
     name = "contribution"
+    title = "Contribution"
 
-    def views(self, risks: Tensor, outcome: Tensor) -> Iterator[View]:
-        truth = torch.nn.functional.one_hot(outcome, risks.shape[1]).to(risks.dtype)
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         own = risks.gather(1, outcome[:, None])
-        yield View((risks - truth) * own, outcome)
+        yield loss_slopes(risks, outcome) * own, outcome

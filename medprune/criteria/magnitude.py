@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medprune.criteria.base import CRITERIA, WeightOnlyCriterion
+from medprune.criteria.base import CRITERIA, WeightOnlyCriterion, alive_weights
 from medprune.model import RiskModel
 
 
@@ -21,11 +21,11 @@ class Magnitude(WeightOnlyCriterion):
     """
 
     name = "magnitude"
+    title = "Magnitude"
 
     def scores(self, model: RiskModel) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        mask = model.mask if model.mask is not None else model.network.full_mask()
-        kept = [w * alive for w, alive in zip(model.network.weights(), mask.alive_weights(), strict=True)]
+        kept = alive_weights(model)
         squares = kept[0].square().sum(dim=0)
         place = torch.from_numpy(model.preparation.feature_of_column)
-        features = torch.zeros(len(model.features)).index_add_(0, place, squares).sqrt()
+        features = torch.zeros(len(model.features), dtype=squares.dtype).index_add_(0, place, squares).sqrt()
         return [w.abs() for w in kept], [w.norm(dim=1) for w in kept[:-1]], features

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from medprune.criteria.base import CRITERIA, GradientCriterion, View
+from medprune.criteria.base import CRITERIA, GradientCriterion, loss_slopes
+from medprune.settings import check_settings, setting
 
 
 @CRITERIA.register("taylor")
@@ -20,9 +20,15 @@ class Taylor(GradientCriterion):
     instead: what peers compute, kept for comparison.
     """
 
-    signed: bool = False
+    signed: bool = setting(
+        False, "Let patients cancel out", "the size of the mean over patients, not the mean size; of weights"
+    )
     name = "taylor"
+    title = "Taylor expansion of the loss"
+    predicts = "loss"
 
-    def views(self, risks: Tensor, outcome: Tensor) -> Iterator[View]:
-        truth = torch.nn.functional.one_hot(outcome, risks.shape[1]).to(risks.dtype)
-        yield View(risks - truth, outcome)
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        yield loss_slopes(risks, outcome), outcome

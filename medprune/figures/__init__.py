@@ -1,11 +1,17 @@
 """Figures: pure functions, a value in, a plotly figure out. Binned here; no raw scores reach a browser."""
 
-from medprune.figures.contributions import contribution_histogram, feature_bars, kept_by_layer
+from medprune.figures.contributions import (
+    agreement_scatter,
+    contribution_histogram,
+    feature_bars,
+    kept_by_layer,
+)
 from medprune.figures.patients import missing_bars, outcome_bars
 from medprune.figures.tradeoff import tradeoff_curve
 from medprune.figures.training import learning_curve
 
 __all__ = [
+    "agreement_scatter",
     "contribution_histogram",
     "feature_bars",
     "kept_by_layer",

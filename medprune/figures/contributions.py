@@ -18,6 +18,7 @@ FLOOR = 1e-4  # everything below shares the first bin
 BINS = 40
 DOCUMENT_BAND = (0.01, 0.1)
 MOST_BARS = 25
+AXIS = 1e-5  # a logarithmic axis starts at this share of the largest value
 SCALES = {
     "layer": "score / largest score of its layer",
     "global": "score / largest score of all",
@@ -109,6 +110,37 @@ def feature_bars(features: pd.DataFrame, needed: Sequence[str] | None = None, *,
     places = list(range(len(top)))
     shown.update_yaxes(tickvals=places, ticktext=[label(feature) for feature in top["name"]])
     return shown
+
+
+def agreement_scatter(table: pd.DataFrame, effect: str, *, title: str) -> go.Figure:
+    """Each part that was truly removed, by its score and by what that did; equal scores lie on one line.
+
+    ``table`` has name, score and change. Both axes are logarithmic; nothing at all is drawn at their start.
+    """
+    moved = "mean change of the true outcome's risk" if effect == "risk" else "mean change of the loss"
+    shown = figure(title=title, x="score", y=f"{moved}, when removed")
+    shown.add_scatter(
+        x=_on_logarithm(table["score"]),
+        y=_on_logarithm(table["change"]),
+        mode="markers",
+        marker={"color": KEPT, "size": 7, "opacity": 0.6},
+        text=[
+            f"{label(name)}: score {score:.3g}, change {change:.3g}"
+            for name, score, change in zip(table["name"], table["score"], table["change"], strict=True)
+        ],
+        hovertemplate="%{text}<extra></extra>",
+        showlegend=False,
+    )
+    shown.update_xaxes(type="log", exponentformat="power", dtick=1)
+    shown.update_yaxes(type="log", exponentformat="power", dtick=1)
+    return shown
+
+
+def _on_logarithm(values: pd.Series) -> Array:
+    """The values, those too small for a logarithmic axis at its start."""
+    known: Array = values.to_numpy(np.float64)
+    largest = known.max(initial=0.0)
+    return np.maximum(known, (largest if largest > 0 else 1.0) * AXIS)
 
 
 def kept_by_layer(mask: Mask, layer_names: Sequence[str], *, title: str) -> go.Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -41,13 +42,14 @@ class ContributionPath(Strategy):
     threshold: float | None = None
     rounds: int = 5
     one_shot: bool = False
+    options: tuple[tuple[str, Any], ...] = ()  # the criterion's own settings that are not the usual ones
     balanced: bool = setting(False, "Every class the same say", "however rare it is")
     schedule: Schedule = RETRAINING
     name = "contribution"
     nested = True
 
     def __post_init__(self) -> None:
-        CRITERIA.get(self.criterion)  # tells the nearest name
+        CRITERIA.make(self.criterion, **dict(self.options))  # tells the nearest name, the wrong setting
         check_settings(self)
         if self.threshold is not None:
             check_share(self.threshold, "The threshold")
@@ -98,7 +100,7 @@ class ContributionPath(Strategy):
 
     def _scored(self, problem: Problem, model: RiskModel) -> Cut:
         """What is left of the model, scored on train, ready to be cut."""
-        settings = seed_setting(self.criterion, problem.seed)
+        settings = seed_setting(self.criterion, problem.seed) | dict(self.options)
         sums = sum_scores(model, problem.train, CRITERIA.make(self.criterion, **settings))
         patients = len(problem.train.outcome)
         scored = contributions_from(model, self.criterion, sums, patients=patients, balanced=self.balanced)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from medprune import Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
+from medprune import Agreement, Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
 from medprune.flow import Measured
 from medprune.path import acting_at
 from medprune.prices import Prices
@@ -15,6 +16,7 @@ from medprune.runs.jobs import Job, Jobs
 from medprune.training import Epoch
 
 KEY = "study"
+Scored = tuple[str, bool, tuple[tuple[str, Any], ...]]  # criterion, balanced, options
 START = 0.05  # where the threshold starts: in the middle of the usual 0.01 to 0.1
 
 
@@ -38,6 +40,12 @@ class ScoreSettings:
     granularity: str = "weight"
     scope: str = "layer"
     balanced: bool = False
+    options: tuple[tuple[str, Any], ...] = ()  # the criterion's own settings that were changed
+
+    @property
+    def scored_by(self) -> Scored:
+        """What of this the scores depend on."""
+        return self.criterion, self.balanced, self.options
 
 
 @dataclass
@@ -75,7 +83,8 @@ class Study:
     model: RiskModel | None = None
     epochs: list[Epoch] = field(default_factory=list)
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
-    scores: dict[tuple[str, bool], Contributions] = field(default_factory=dict)
+    scores: dict[Scored, Contributions] = field(default_factory=dict)
+    agreements: dict[tuple[Scored, str], Agreement] = field(default_factory=dict)  # and granularity
     sweeps: dict[ScoreSettings, Tradeoff] = field(default_factory=dict)
     threshold: float = START
     paths: dict[ScoreSettings, Path] = field(default_factory=dict)
@@ -102,7 +111,7 @@ class Study:
 
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
         self.model, self.epochs = model, epochs
-        self.scores, self.sweeps, self.paths = {}, {}, {}
+        self.scores, self.agreements, self.sweeps, self.paths = {}, {}, {}, {}
         self.threshold = START
         self.jobs.close()
         self.jobs, self.runs, self.selecting = Jobs(), [], None

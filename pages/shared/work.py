@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from medprune import Candidate, Contributions, Path, Tradeoff, prune_steps, score
+from medprune import Agreement, Candidate, Contributions, Path, Tradeoff, agreement, prune_steps, score
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.path import acting_at
 from medprune.ranking import normalise
@@ -24,13 +24,25 @@ GRID = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 101)])
 
 def scored(study: Study) -> Contributions:
     """Scores on train under the study's settings, computed once."""
-    key = (study.scoring.criterion, study.scoring.balanced)
+    key = study.scoring.scored_by
     if key not in study.scores:
+        criterion, balanced, options = key
         with st.spinner("Scoring every weight…", show_time=True):
             study.scores[key] = score(
-                study.model, study.cohort.train, key[0], balanced=study.scoring.balanced
+                study.model, study.cohort.train, criterion, balanced=balanced, **dict(options)
             )
     return study.scores[key]
+
+
+def agreed(study: Study, *, now: bool) -> Agreement | None:
+    """The scores of the study held against true removal on train, computed once, and only when asked."""
+    key = (study.scoring.scored_by, study.scoring.granularity)
+    if now and key not in study.agreements:
+        with st.spinner("Removing one at a time…", show_time=True):
+            study.agreements[key] = agreement(
+                study.model, study.cohort.train, scored(study), granularity=study.scoring.granularity
+            )
+    return study.agreements.get(key)
 
 
 def normalised(study: Study, scores: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
@@ -76,6 +88,7 @@ def walk(study: Study, epochs: int, seed: int) -> Path:
         criterion=how.criterion,
         scope=how.scope,
         balanced=how.balanced,
+        options=how.options,
         schedule=schedule,
         seed=seed,
     ):

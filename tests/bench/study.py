@@ -122,7 +122,9 @@ def at(path: Path, granularity: str, level: float) -> Candidate:
     """The largest model of the path that is small enough, else its smallest."""
     if granularity == "feature":
         fitting = [one for one in path if one.features <= level]
-        return max(fitting, key=lambda one: (one.features, one.performance.auroc), default=path.candidates[-1])
+        return max(
+            fitting, key=lambda one: (one.features, one.performance.auroc), default=path.candidates[-1]
+        )
     fitting = [one for one in path if one.sparsity >= level - CLOSE]
     return min(fitting, key=lambda one: one.sparsity, default=path.candidates[-1])
 

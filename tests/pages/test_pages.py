@@ -12,6 +12,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from medprune import load_bundle
+from medprune.criteria import CRITERIA
 from tests.makers import patient_table
 
 REPO = Path(__file__).resolve().parents[2]
@@ -98,6 +99,44 @@ def test_the_whole_job(app: AppTest, tmp_path: Path) -> None:
     test = study.cohort.test
     expected = study.chosen.model.predict_proba(test.frame)
     assert abs(bundle.predict_proba(test.frame) - expected).max() < 1e-5
+
+
+def test_every_criterion_is_in_the_menu_with_its_settings(app: AppTest) -> None:
+    trained(with_sample(app))
+    go(app, "3_contributions")
+    assert len(app.selectbox(key="criterion").options) == len(CRITERIA.names())
+    for name in CRITERIA.names():
+        healthy(app.selectbox(key="criterion").set_value(name).run())
+        assert ("effective patients" in texts(app)) is CRITERIA.get(name).needs_patients
+    healthy(app.selectbox(key="criterion").set_value("lrp").run())
+    before = app.session_state["study"].scoring
+    healthy(app.number_input(key="lrp_epsilon").set_value(0.5).run())
+    study = app.session_state["study"]
+    assert before.options == ()
+    assert study.scoring.options == (("epsilon", 0.5),)
+    a, b = (study.scores[how.scored_by].feature_scores for how in (before, study.scoring))
+    assert (a != b).any()
+    healthy(app.selectbox(key="criterion").set_value("taylor").run())
+    healthy(app.toggle(key="taylor_signed").set_value(True).run())
+    go(app, "4_threshold")
+    healthy(app.button(key="walk").click().run())
+    assert app.session_state["study"].path.settings.options == (("signed", True),)
+
+
+def test_scores_are_held_against_true_removal_on_request(app: AppTest) -> None:
+    trained(with_sample(app))
+    go(app, "3_contributions")
+    assert "Spearman" not in [metric.label for metric in app.metric]
+    healthy(app.button(key="agree").click().run())
+    shown = {metric.label: metric.value for metric in app.metric}
+    assert float(shown["Spearman"]) > 0.9
+    assert shown["Truly removed"].startswith("200 of ")
+    healthy(app.selectbox(key="granularity").set_value("neuron").run())
+    assert "Spearman" not in [metric.label for metric in app.metric]
+    healthy(app.button(key="agree").click().run())
+    assert {metric.label: metric.value for metric in app.metric}["Truly removed"] == "8 of 8"
+    healthy(app.selectbox(key="granularity").set_value("weight").run())
+    assert "Spearman" in [metric.label for metric in app.metric], "kept, not computed again"
 
 
 def test_the_slider_moves_every_figure(app: AppTest) -> None:
