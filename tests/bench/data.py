@@ -64,7 +64,7 @@ def progression() -> pd.DataFrame:
 
 
 def wide() -> pd.DataFrame:
-    """600 simulated patients with 180 columns, ten of which matter; three stages, the third rare (under 20)."""
+    """600 simulated patients, 180 columns of which ten matter; three stages, one rare (under 20)."""
     rng = np.random.default_rng(0)
     shared = rng.normal(size=(600, 20))
     values = shared @ rng.normal(size=(20, 180)) / 4 + rng.normal(size=(600, 180))
