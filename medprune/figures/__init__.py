@@ -1,6 +1,7 @@
 """Figures: pure functions, a value in, a plotly figure out. Binned here; no raw scores reach a browser."""
 
 from medprune.figures.contributions import contribution_histogram, feature_bars, kept_by_layer
+from medprune.figures.pareto import pareto_chart
 from medprune.figures.patients import missing_bars, outcome_bars
 from medprune.figures.tradeoff import tradeoff_curve
 from medprune.figures.training import learning_curve
@@ -12,5 +13,6 @@ __all__ = [
     "learning_curve",
     "missing_bars",
     "outcome_bars",
+    "pareto_chart",
     "tradeoff_curve",
 ]
