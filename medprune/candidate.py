@@ -76,6 +76,7 @@ class Problem:
     granularity: str
     train: Prepared
     tuning: Prepared
+    train_split: Split
     tuning_split: Split
     seed: int
     prices: Prices
@@ -95,6 +96,7 @@ class Problem:
             granularity=granularity,
             train=train,
             tuning=tuning,
+            train_split=cohort.train,
             tuning_split=cohort.tuning,
             seed=seed,
             prices=prices,
@@ -106,8 +108,10 @@ class Problem:
         """The price of every feature of the model (features,)."""
         return np.array([self.prices.price(name) for name in self.model.features])
 
-    def candidate(self, model: RiskModel, *, threshold: float, requested: float | None) -> Candidate:
-        """Measure a finished model."""
+    def candidate(
+        self, model: RiskModel, *, threshold: float = 0.0, requested: float | None = None
+    ) -> Candidate:
+        """Measure a finished model; its sparsity is the share of the dense model that it does without."""
         risks = model.risks_of(self.tuning.columns)
         on_train = model.risks_of(self.train.columns)
         needed = features_needed(model)
@@ -115,7 +119,7 @@ class Problem:
             model=model,
             threshold=threshold,
             requested=requested,
-            sparsity=removed_share(model, self.granularity),
+            sparsity=removed_share(model, self.granularity, self.model),
             size=size_of(model),
             performance=performance(self.tuning.outcome, risks, model.act_at),
             train_performance=performance(self.train.outcome, on_train, model.act_at),

@@ -32,11 +32,14 @@ def alive_groups(model: RiskModel, granularity: str) -> Kept:
     return (used,)
 
 
-def removed_share(model: RiskModel, granularity: str) -> float:
-    """The sparsity reached: the share of weights, units or features that are gone."""
-    alive = alive_groups(model, granularity)
-    total = sum(part.size for part in alive)
-    return 1.0 - sum(int(part.sum()) for part in alive) / total if total else 0.0
+def removed_share(model: RiskModel, granularity: str, dense: RiskModel | None = None) -> float:
+    """The sparsity reached: the share of weights, units or features that are gone.
+
+    Of those of ``dense``, when the model is another network that stands in for it.
+    """
+    left = sum(int(part.sum()) for part in alive_groups(model, granularity))
+    total = sum(part.size for part in alive_groups(dense or model, granularity))
+    return 1.0 - left / total if total else 0.0
 
 
 @dataclass(frozen=True, eq=False)

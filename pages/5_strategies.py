@@ -2,10 +2,10 @@
 
 import pandas as pd
 import streamlit as st
-from medprune.comparison import compare
 
 from medprune import Candidate, Path
 from medprune.baselines import BASELINES
+from medprune.comparison import compare
 from medprune.figures import pareto_chart
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.path import COUNTS
@@ -173,11 +173,27 @@ def show(study: Study, runs: list[Run]) -> None:
         select=True,
     )
     take_clicked(study, paths, event)
-    for sentence in compare(paths, metric=metric, size=count).sentences():
-        st.markdown(f"- {plain(sentence)}")
+    in_words_of(paths, metric, count)
     take(study, paths)
     with st.expander("Every finished model, as a table"):
         guide.table(work.table_of_paths(paths), key="strategies")
+
+
+def in_words_of(paths: list[Path], metric: str, count: str) -> None:
+    """Where another method does better than the first, said plainly; claims only what the interval carries."""
+    if len(paths) < 2:
+        return
+    first = next((path for path in paths if path.strategy == "contribution"), paths[0])
+    ordered = [first, *(path for path in paths if path is not first)]
+    for sentence in compare(ordered, metric=metric, counted=count, stops=stops(first, count)).sentences():
+        st.markdown(f"- {plain(sentence)}")
+    st.caption("Intervals are of one comparison each, on the patients that the models were chosen on.")
+
+
+def stops(path: Path, count: str) -> list[float]:
+    """A half, a tenth and a twentieth of what the dense model takes, rounded."""
+    whole = getattr(path.dense, count)
+    return sorted({float(max(1, round(part * whole))) for part in (0.5, 0.1, 0.05)}, reverse=True)
 
 
 def default_count(paths: list[Path]) -> str:

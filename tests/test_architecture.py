@@ -29,6 +29,7 @@ LAYERS = (
     ("strategies",),
     ("baselines",),
     ("path", "model_file"),
+    ("comparison",),
     ("bundle",),
     ("runs",),
     ("flow",),

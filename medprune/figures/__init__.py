@@ -6,6 +6,7 @@ from medprune.figures.contributions import (
     feature_bars,
     kept_by_layer,
 )
+from medprune.figures.pareto import pareto_chart
 from medprune.figures.patients import missing_bars, outcome_bars
 from medprune.figures.tradeoff import tradeoff_curve
 from medprune.figures.training import learning_curve
@@ -18,5 +19,6 @@ __all__ = [
     "learning_curve",
     "missing_bars",
     "outcome_bars",
+    "pareto_chart",
     "tradeoff_curve",
 ]

@@ -17,13 +17,19 @@ BASELINES: Registry[Strategy] = Registry("baseline")
 class Strategy(ABC):
     """Base of all strategies and baselines; members are frozen dataclasses of settings.
 
-    ``granularities``: where the strategy makes sense. ``nested``: everything that a candidate keeps, the
-    candidate before it keeps too.
+    ``title``: what it is called on a chart. ``granularities``: where the strategy makes sense. ``nested``:
+    everything that a candidate keeps, the candidate before it keeps too.
     """
 
     name: ClassVar[str]
+    title: ClassVar[str] = ""
     granularities: ClassVar[tuple[str, ...]] = GRANULARITIES
     nested: ClassVar[bool] = False
+
+    @property
+    def label(self) -> str:
+        """The title, with what the settings change of it."""
+        return self.title or self.name
 
     @abstractmethod
     def candidates(self, problem: Problem) -> Iterator[Candidate]:

@@ -46,6 +46,7 @@ class ContributionPath(Strategy):
     balanced: bool = setting(False, "Every class the same say", "however rare it is")
     schedule: Schedule = RETRAINING
     name = "contribution"
+    title = "Contribution path"
     nested = True
 
     def __post_init__(self) -> None:
@@ -57,6 +58,10 @@ class ContributionPath(Strategy):
             raise BadInput(f"A path needs at least one round, got {self.rounds}.")
         for share in self.sparsities or ():
             check_share(share, "A sparsity")
+
+    @property
+    def label(self) -> str:
+        return self.title if self.criterion == self.name else f"Path by {self.criterion}"
 
     def planned(self, problem: Problem) -> int:
         return 1 + (self.rounds if self.threshold is not None else len(self._stops(problem)))
