@@ -183,7 +183,8 @@ def true_removal(study: Study, how: ScoreSettings) -> None:
     guide.tiles(
         [
             Tile("Spearman", guide.rate(found.spearman), help=SPEARMAN),
-            Tile("Truly removed", f"{found.count:,} of {found.of:,}"),
+            Tile("Truly removed", f"{found.count:,}"),
+            Tile(f"{what.capitalize()} in all", f"{found.of:,}"),
         ]
     )
     guide.chart(

@@ -117,8 +117,7 @@ def agreement_scatter(table: pd.DataFrame, effect: str, *, title: str) -> go.Fig
 
     ``table`` has name, score and change. Both axes are logarithmic; nothing at all is drawn at their start.
     """
-    moved = "mean change of the true outcome's risk" if effect == "risk" else "mean change of the loss"
-    shown = figure(title=title, x="score", y=f"{moved}, when removed")
+    shown = figure(title=title, x="score", y=f"mean change of {effect}")
     shown.add_scatter(
         x=_on_logarithm(table["score"]),
         y=_on_logarithm(table["change"]),

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medprune import MLP, Cohort, RiskModel, Schedule, compact, prune, score, sweep, train
+from medprune import MLP, BadInput, Cohort, RiskModel, Schedule, compact, prune, score, sweep, train
 from medprune.criteria import CRITERIA
 from medprune.ranking import SCOPES, at_threshold, best, normalise, strongest_paths
 from medprune.removal import Cut, alive_groups, mean_activations, removed_share
@@ -209,3 +209,13 @@ def test_a_request_within_what_is_gone_adds_no_candidate(cohort: Cohort, model: 
     path = prune(model, cohort, sparsities=(0.9, 0.900001), schedule=QUICK)
     assert len(path) == 2
     assert removed_share(path.candidates[-1].model, "weight") >= 0.89
+
+
+def test_a_criterions_own_settings_hold_on_the_path(cohort: Cohort, model: RiskModel) -> None:
+    plain, signed = (
+        prune(model, cohort, criterion="taylor", options=options, sparsities=(0.8,), schedule=QUICK)
+        for options in ((), (("signed", True),))
+    )
+    assert not plain.candidates[-1].mask.same_as(signed.candidates[-1].mask)
+    with pytest.raises(BadInput, match="does not take these settings"):
+        prune(model, cohort, criterion="taylor", options=(("epsilon", 0.1),))
