@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,8 @@ def features_needed(model: RiskModel) -> tuple[str, ...]:
 class Problem:
     """What every strategy is given: the dense model, the patients, and at which granularity to prune.
 
-    ``evaluator`` retrains and counts; ``prices`` are what the features cost.
+    ``evaluator`` retrains and counts; ``prices`` are what the features cost. To the problem's ``model`` a
+    removed feature counts as in the average train patient, as a removed unit does.
     """
 
     model: RiskModel
@@ -92,7 +93,7 @@ class Problem:
         prices.check(model.features)
         train, tuning = (prepare(model.preparation, split) for split in (cohort.train, cohort.tuning))
         return cls(
-            model=model,
+            model=replace(model, preparation=model.preparation.removing_to(train.columns)),
             granularity=granularity,
             train=train,
             tuning=tuning,
@@ -116,7 +117,7 @@ class Problem:
         on_train = model.risks_of(self.train.columns)
         needed = features_needed(model)
         return Candidate(
-            model=model,
+            model=replace(model, preparation=replace(model.preparation, removed_as=())),
             threshold=threshold,
             requested=requested,
             sparsity=removed_share(model, self.granularity, self.model),

@@ -73,6 +73,7 @@ class Preparation:
     numbers: tuple[NumberCode, ...]
     categories: tuple[CategoryCode, ...]
     columns: tuple[Column, ...]
+    removed_as: tuple[float, ...] = ()  # the columns of a removed feature; none: those of a test not taken
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -108,11 +109,21 @@ class Preparation:
 
     @property
     def reference(self) -> NDArray[np.float32]:
-        """The prepared columns of a patient about whom nothing is known (columns,)."""
+        """The prepared columns of a patient about whom nothing is known (columns,): what removal means."""
+        if self.removed_as:
+            return np.array(self.removed_as, dtype=np.float32)
         nothing = {code.name: pd.Series([np.nan]) for code in self.numbers}
         nobody = {code.name: pd.Series([None], dtype=object) for code in self.categories}
         row: NDArray[np.float32] = self.transform(pd.DataFrame({**nothing, **nobody}, index=[0]))[0]
         return row
+
+    def removing_to(self, columns: NDArray[np.float32]) -> Preparation:
+        """The preparation to which a removed feature counts as in the average of these patients (N, columns).
+
+        Beside the average, the missing code moves every patient's risk alike by weights that few patients
+        have trained. Retraining would undo that; a score that counts it ranks features by their flags.
+        """
+        return replace(self, removed_as=tuple(columns.mean(axis=0, dtype=np.float64).tolist()))
 
     def keep(self, columns: Sequence[int]) -> Preparation:
         """The preparation of these columns alone; features without a column are no longer needed."""
@@ -123,6 +134,7 @@ class Preparation:
             numbers=tuple(code for code in self.numbers if code.name in needed),
             categories=tuple(code for code in self.categories if code.name in needed),
             columns=kept,
+            removed_as=tuple(self.removed_as[place] for place in columns) if self.removed_as else (),
         )
 
     def to_json(self) -> dict[str, Any]:

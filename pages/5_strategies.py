@@ -180,8 +180,8 @@ def show(study: Study, runs: list[Run]) -> None:
 
 
 def in_words_of(paths: list[Path], metric: str, count: str) -> None:
-    """Where another method does better than the first, said plainly; claims only what the interval carries."""
-    if len(paths) < 2:
+    """Where another method does better than the first; no more is said than the interval carries."""
+    if len(paths) == 1:
         return
     first = next((path for path in paths if path.strategy == "contribution"), paths[0])
     ordered = [first, *(path for path in paths if path is not first)]

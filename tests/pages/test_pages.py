@@ -16,7 +16,7 @@ from medprune.criteria import CRITERIA
 from tests.makers import patient_table
 
 REPO = Path(__file__).resolve().parents[2]
-PAGES = ["1_patients", "2_model", "3_contributions", "4_threshold", "7_export"]
+PAGES = ["1_patients", "2_model", "3_contributions", "4_threshold", "5_strategies", "7_export"]
 LONG = 120
 
 
