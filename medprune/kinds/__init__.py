@@ -10,6 +10,9 @@
     path = list(prune_kind(network, train, tuning, granularity="neuron"))
     small = compact_kind(path[-1].network, path[-1].mask)         # masked(x) = compact(x), or BadInput
 
+For patient tables :func:`train_kind` puts a recipe (ResidualMLP, FTTransformer) behind the usual
+preparation and gives a :class:`KindModel`; sequences (patients x time x channels) stay arrays.
+
 A new layer kind is one file
 ----------------------------
 Put it in ``medprune/kinds/layers/``: a frozen dataclass of settings, each made with ``setting(...)``,
@@ -40,8 +43,10 @@ from medprune.kinds import layers
 from medprune.kinds.base import KINDS, Groups, Keeping, LayerKind, Parts, Place, Stream
 from medprune.kinds.compaction import Compact, compact_kind, refusal, tidy
 from medprune.kinds.mask import KindMask
+from medprune.kinds.model import KindModel, train_kind
 from medprune.kinds.network import Arrays, KindNetwork, KindSpec, initial, logits_of, risks_of
 from medprune.kinds.path import KindCandidate, prune_kind
+from medprune.kinds.recipes import ConvNet, FTTransformer, GruNet, Recipe, ResidualMLP
 from medprune.kinds.scoring import CRITERIA_OF_KINDS, KindScores, score_kind
 from medprune.kinds.tied import check_untied, tied
 from medprune.kinds.training import fit_kind, fit_steps
@@ -51,16 +56,22 @@ __all__ = [
     "KINDS",
     "Arrays",
     "Compact",
+    "ConvNet",
+    "FTTransformer",
     "Groups",
+    "GruNet",
     "Keeping",
     "KindCandidate",
     "KindMask",
+    "KindModel",
     "KindNetwork",
     "KindScores",
     "KindSpec",
     "LayerKind",
     "Parts",
     "Place",
+    "Recipe",
+    "ResidualMLP",
     "Stream",
     "check_untied",
     "compact_kind",
@@ -75,4 +86,5 @@ __all__ = [
     "score_kind",
     "tidy",
     "tied",
+    "train_kind",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,6 +14,8 @@ from medprune.kinds.base import LayerKind, State, at_least_one
 from medprune.kinds.mask import INPUTS, KindMask
 from medprune.kinds.network import KindNetwork, KindSpec, frozen
 from medprune.kinds.tied import check_untied
+
+EXACT = 2**24  # whole numbers that float32 tells apart
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,8 @@ def _tidied(network: KindNetwork, mask: KindMask) -> KindMask:
         smaller = mask
         for kind, place, parts in network.rows()[:-1]:  # logits always stay
             if kind.out(place).groups not in network.added_to():
-                smaller = kind.settle(place, parts, smaller)
+                settled = kind.settle(place, parts, smaller)
+                smaller = smaller if _refused_by_a_layer(network, settled) else settled
         smaller = _without_unheard(network, smaller)
         if smaller.same_as(mask):
             return smaller
@@ -72,6 +75,10 @@ def refusal(network: KindNetwork, mask: KindMask) -> str | None:
             return f"Nothing would be left of {name!r}: keep at least one of them."
     if not bool(mask.groups[network.stream.groups].all()):
         return f"Logits cannot be removed, but {network.stream.groups!r} loses some: keep all of them."
+    return _refused_by_a_layer(network, mask)
+
+
+def _refused_by_a_layer(network: KindNetwork, mask: KindMask) -> str | None:
     reasons = (kind.refusal(place, mask) for kind, place, _ in network.rows())
     return next((reason for reason in reasons if reason is not None), None)
 
@@ -83,9 +90,13 @@ def compact_kind(network: KindNetwork, mask: KindMask) -> Compact:
     Raises BadInput, naming the layer, when that cannot be had or when weights are tied.
     """
     check_untied(network)
-    source = zeroed(network, mask)
+    return _compacted(zeroed(network, mask), mask)
+
+
+def _compacted(source: KindNetwork, mask: KindMask) -> Compact:
+    """As :func:`compact_kind`, of a network whose removed weights are zeros already."""
     mask = _tidied(source, mask)
-    sentence = refusal(network, mask)
+    sentence = refusal(source, mask)
     if sentence is not None:
         raise BadInput(sentence)
     layers: list[LayerKind] = []
@@ -95,14 +106,36 @@ def compact_kind(network: KindNetwork, mask: KindMask) -> Compact:
         layers.append(layer)
         states.append(state)
     inputs = mask.groups[INPUTS]
-    small = KindNetwork(KindSpec(network.spec.shape, int(inputs.sum()), tuple(layers)))
+    small = KindNetwork(KindSpec(source.spec.shape, int(inputs.sum()), tuple(layers)))
     for place, state in zip(small.places, states, strict=True):
         small.get_submodule(place.name).load_state_dict(state)
-    return Compact(frozen(small), inputs.numpy())
+    return Compact(small.eval().requires_grad_(False), inputs.numpy())
 
 
-def without(network: KindNetwork, mask: KindMask, name: str, group: int) -> KindMask:
-    """The mask with one more group of a set removed, its constants as they are."""
-    kept = mask.groups[name].clone()
-    kept[group] = False
-    return replace(mask, groups={**mask.groups, name: kept})
+@torch.no_grad()
+def alive_weights(network: KindNetwork, mask: KindMask) -> dict[str, Tensor]:
+    """The kept weights that lead somewhere, in the shape of ``mask.weights``.
+
+    Whatever the layers are: every weight gets its own number, and those found again in the compact
+    network are alive. Where compaction is refused, all that the mask keeps counts.
+    """
+    total = sum(kept.numel() for kept in mask.weights.values())
+    if total >= EXACT:
+        return dict(mask.weights)
+    numbered, first = frozen(network), 1
+    for name, weight in numbered.weights().items():
+        own = torch.arange(first, first + weight.numel()).reshape(weight.shape)
+        weight.copy_(own * mask.weights[name])
+        first += weight.numel()
+    found = torch.zeros(total + 1, dtype=torch.bool)
+    try:
+        small = _compacted(numbered, mask).network
+    except BadInput:
+        return dict(mask.weights)
+    for weight in small.weights().values():
+        found[weight.long().flatten()] = True
+    parts = found[1:].split([kept.numel() for kept in mask.weights.values()])
+    return {
+        name: kept & part.reshape(kept.shape)
+        for (name, kept), part in zip(mask.weights.items(), parts, strict=True)
+    }

@@ -18,6 +18,7 @@ from medprune.kinds.base import (
     COLUMNS,
     KINDS,
     SEQUENCE,
+    TOKENS,
     Groups,
     Keeping,
     LayerKind,
@@ -33,7 +34,7 @@ from medprune.network import WIDEST
 
 MOST_LAYERS = 256
 SMALL = 200_000  # parameters
-BATCH = 1_024  # patients in one pass: bounds memory, does not change the risks
+MOST_NUMBERS = 16_000_000  # in the layers of one pass: bounds memory, does not change the risks
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,19 @@ class KindNetwork(nn.Module):
             constants={g.name: torch.zeros(g.size * g.each) for g in self.groups() if g.constant},
         )
 
+    def numbers(self, inputs: NDArray[np.float32]) -> int:
+        """About how many numbers one patient of ``inputs`` is in all layers together."""
+        widths = self.spec.inputs + sum(kind.out(place).width for kind, place, _ in self.rows())
+        tokens = self.spec.inputs + 1 if any(place.stream.shape == TOKENS for place in self.places) else 1
+        return widths * (inputs.shape[1] if self.spec.shape == SEQUENCE else tokens)
+
+    def batches(self, inputs: NDArray[np.float32]) -> tuple[Tensor, ...]:
+        """The patients in batches that fit into memory."""
+        parts: tuple[Tensor, ...] = torch.from_numpy(inputs).split(
+            max(1, MOST_NUMBERS // self.numbers(inputs))
+        )
+        return parts
+
     def describe(self) -> tuple[str, ...]:
         """One line a layer."""
         return tuple(kind.describe(place) for kind, place, _ in self.rows())
@@ -301,7 +315,7 @@ def _check_codes(categories: Sequence[int], inputs: NDArray[np.float32]) -> None
 def logits_of(network: KindNetwork, inputs: NDArray[np.float32], mask: KindMask | None = None) -> Tensor:
     """Logits (N, classes) in evaluation mode, in batches; the network is left as it was found."""
     quiet = network if not network.training else frozen(network)
-    parts = [quiet.logits(batch, mask) for batch in torch.from_numpy(inputs).split(BATCH)]
+    parts = [quiet.logits(batch, mask) for batch in quiet.batches(inputs)]
     return torch.cat(parts)
 
 

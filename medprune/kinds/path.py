@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from medprune.errors import BadInput
 from medprune.kinds.base import Means
-from medprune.kinds.compaction import compact_kind, refusal, tidy, zeroed
+from medprune.kinds.compaction import alive_weights, compact_kind, tidy, zeroed
 from medprune.kinds.mask import INPUTS, KindMask
-from medprune.kinds.network import BATCH, Arrays, KindNetwork, frozen, risks_of
-from medprune.kinds.scoring import KindScores, score_kind
+from medprune.kinds.network import Arrays, KindNetwork, frozen, risks_of
+from medprune.kinds.scoring import KindScores, feature_places, kept_features, score_kind
 from medprune.kinds.training import fit_kind
 from medprune.performance import Performance, check_share, performance
 from medprune.ranking import Array, Kept, best, normalise
@@ -53,19 +53,24 @@ class _Cut:
 
     granularity: str
     names: tuple[str, ...]
+    features: torch.Tensor  # which feature each input belongs to
 
     @classmethod
-    def of(cls, network: KindNetwork, granularity: str) -> _Cut:
+    def of(cls, network: KindNetwork, granularity: str, features: NDArray[np.int64] | None) -> _Cut:
         check_granularity(granularity)
+        place = feature_places(network, features)
         if granularity == "weight":
-            return cls(granularity, tuple(network.weights()))
+            return cls(granularity, tuple(network.weights()), place)
         names = (INPUTS,) if granularity == "feature" else network.neurons()
         if not names:
             raise BadInput("This network has no hidden layer: prune its weights or features instead.")
-        return cls(granularity, names)
+        return cls(granularity, names, place)
 
-    def alive(self, mask: KindMask) -> Kept:
-        kept = mask.weights if self.granularity == "weight" else mask.groups
+    def alive(self, network: KindNetwork, mask: KindMask) -> Kept:
+        """What is still there, in sets: kept weights that lead somewhere, groups, features."""
+        if self.granularity == "feature":
+            return (kept_features(mask.groups[INPUTS], self.features).numpy(),)
+        kept = alive_weights(network, mask) if self.granularity == "weight" else mask.groups
         return tuple(kept[name].numpy() for name in self.names)
 
     def scores(self, scores: KindScores) -> list[Array]:
@@ -74,9 +79,11 @@ class _Cut:
 
     def keep(self, mask: KindMask, kept: Kept, means: Mapping[str, torch.Tensor]) -> KindMask:
         parts = {name: torch.from_numpy(part) for name, part in zip(self.names, kept, strict=True)}
-        return (
-            mask.keeping_weights(parts) if self.granularity == "weight" else mask.keeping_groups(parts, means)
-        )
+        if self.granularity == "weight":
+            return mask.keeping_weights(parts)
+        if self.granularity == "feature":
+            parts = {INPUTS: parts[INPUTS][self.features]}
+        return mask.keeping_groups(parts, means)
 
 
 def prune_kind(
@@ -89,27 +96,31 @@ def prune_kind(
     scope: str = "global",
     sparsities: tuple[float, ...] | None = None,
     schedule: Schedule = RETRAINING,
+    features: NDArray[np.int64] | None = None,
     reference: NDArray[np.float32] | None = None,
+    mask: KindMask | None = None,
     seed: int = 0,
 ) -> Iterator[KindCandidate]:
     """Yield nested finished candidates, the dense network first; the network given is untouched.
 
     ``granularity``: weight, neuron (units, channels, heads) or feature (input columns or channels).
+    ``features`` (inputs,) says which inputs go together, and ``mask`` what is gone already.
     ``reference`` (inputs,) replaces removed inputs; without it their mean on train, 0 for codes.
     Every weight tensor and every set of groups keeps its best, and the path ends before a network that
     gives every patient the same risk. Raises BadInput.
     """
     train, tuning = train.checked(network), tuning.checked(network)
-    cut, mask, model = _Cut.of(network, granularity), network.full_mask(), frozen(network)
+    cut, model = _Cut.of(network, granularity, features), frozen(network)
+    mask = network.full_mask() if mask is None else mask
     inputs = _reference(network, train) if reference is None else _checked_reference(network, reference)
     yield _candidate(model, mask, tuning, cut, requested=0.0, threshold=0.0)
-    for share in _stops(cut, mask, sparsities):
-        scored = cut.scores(score_kind(model, train, criterion, mask=mask, seed=seed))
-        kept, threshold = _best(cut, scored, mask, share, scope)
-        if _left(kept) >= _left(cut.alive(mask)):
-            continue  # so much is gone already, or the rest always stays
+    for share in _stops(cut, network, sparsities):
+        scored = cut.scores(score_kind(model, train, criterion, mask=mask, features=features, seed=seed))
         means = {**mean_outputs(model, train.inputs, mask), INPUTS: inputs}
-        smaller = cut.keep(mask, kept, _provable(model, means))
+        order = _order(cut, scored, cut.alive(model, mask), scope)
+        smaller, threshold = _cut_to(cut, model, mask, order, share, _provable(model, means))
+        if _left(cut.alive(model, smaller)) >= _left(cut.alive(model, mask)):
+            continue  # so much is gone already, or the rest always stays
         model = fit_kind(model, train, tuning, schedule=schedule, seed=seed, mask=smaller)
         mask = smaller if cut.granularity == "weight" else tidy(model, smaller)
         if np.ptp(risks_of(model, tuning.inputs, mask), axis=0).max() < SAME:
@@ -117,31 +128,53 @@ def prune_kind(
         yield _candidate(model, mask, tuning, cut, requested=share, threshold=threshold)
 
 
-def _stops(cut: _Cut, mask: KindMask, asked: tuple[float, ...] | None) -> tuple[float, ...]:
+def _stops(cut: _Cut, network: KindNetwork, asked: tuple[float, ...] | None) -> tuple[float, ...]:
     """The shares to remove: as asked, or the usual ones; few groups go one at a time."""
     if asked is not None:
         return tuple(sorted({check_share(share, "A sparsity") for share in asked}))
     if cut.granularity == "weight":
         return STOPS
-    groups = sum(part.size for part in cut.alive(mask))
+    groups = sum(part.size for part in cut.alive(network, network.full_mask()))
     least = len(cut.names)
     counts = np.unique(np.geomspace(max(groups - 1, least), least, MOST_STOPS).round()).astype(int)[::-1]
     return tuple(1 - int(count) / groups for count in counts)
 
 
-def _best(cut: _Cut, scored: list[Array], mask: KindMask, share: float, scope: str) -> tuple[Kept, float]:
-    """What is kept when ``share`` of everything is to be gone; the best of each set always is."""
-    alive = cut.alive(mask)
-    order = list(normalise(scored, alive, scope))
-    ranked = []
+def _order(cut: _Cut, scored: list[Array], alive: Kept, scope: str) -> tuple[Array, ...]:
+    """Scores in [0, 1] by set; above all others the best of each set, which always stays."""
+    order = normalise(scored, alive, scope)
     for part, living in zip(order, alive, strict=True):
-        top = np.where(living, part, -1.0)
-        first = np.zeros(part.size, dtype=bool)
-        first[top.argmax()] = True
-        ranked.append(np.where(first.reshape(part.shape), 2.0, part))  # scores lie in [0, 1]
-    total = sum(part.size for part in alive)
-    kept, threshold = best(ranked, alive, max(len(cut.names), round((1 - share) * total)))
-    return kept, min(threshold, 1.0)
+        part.ravel()[np.where(living, part, -1.0).argmax()] = 2.0
+    return order
+
+
+def _cut_to(
+    cut: _Cut,
+    network: KindNetwork,
+    mask: KindMask,
+    order: tuple[Array, ...],
+    share: float,
+    means: Mapping[str, torch.Tensor],
+) -> tuple[KindMask, float]:
+    """The mask with about ``share`` gone, counted when all that leads nowhere is gone too; the threshold.
+
+    What is left grows with what is kept, so bisect.
+    """
+    alive = cut.alive(network, mask)
+    count = max(len(cut.names), round((1 - share) * sum(part.size for part in alive)))
+    low, high = min(count, _left(alive)), _left(alive)
+    while low < high:
+        middle = (low + high) // 2
+        smaller = cut.keep(mask, _with_carriers(best(order, alive, middle)[0], alive), means)
+        left = _left(cut.alive(network, smaller))
+        low, high = (low, middle) if left >= count else (middle + 1, high)
+    kept, threshold = best(order, alive, low)
+    return cut.keep(mask, _with_carriers(kept, alive), means), min(threshold, 1.0)
+
+
+def _with_carriers(kept: Kept, alive: Kept) -> Kept:
+    """And what is not alive: a weight whose source is gone carries its constant, it is not ours to remove."""
+    return tuple(part | ~living for part, living in zip(kept, alive, strict=True))
 
 
 def _left(kept: Kept) -> int:
@@ -154,7 +187,7 @@ def mean_outputs(
 ) -> dict[str, torch.Tensor]:
     """For each set with constants what its groups say on average, over patients and time."""
     seen: dict[str, Means] = {}
-    for batch in torch.from_numpy(inputs).split(BATCH):
+    for batch in network.batches(inputs):
         network.logits(batch, mask, seen=seen)
     return {name: means.mean() for name, means in seen.items()}
 
@@ -192,9 +225,14 @@ def _candidate(
     network: KindNetwork, mask: KindMask, tuning: Arrays, cut: _Cut, *, requested: float, threshold: float
 ) -> KindCandidate:
     """Measure a finished network; it counts as compact only where compaction can be proven."""
-    reason = refusal(network, tidy(network, mask))
-    small = zeroed(network, mask) if reason else compact_kind(network, mask).network
-    alive = cut.alive(mask)
+    refused: str | None = None
+    inputs = mask.groups[INPUTS].numpy()
+    try:
+        compact = compact_kind(network, mask)
+        small, inputs = compact.network, compact.inputs
+    except BadInput as error:
+        small, refused = zeroed(network, mask), error.sentence
+    alive = cut.alive(network, mask)
     return KindCandidate(
         network=network,
         mask=mask,
@@ -203,7 +241,7 @@ def _candidate(
         threshold=threshold,
         parameters=small.nonzero(),
         stored=small.stored(),
-        inputs=int(tidy(network, mask).groups[INPUTS].sum()),
+        inputs=int(inputs.sum()),
         performance=performance(tuning.outcome, risks_of(network, tuning.inputs, mask)),
-        refused=reason,
+        refused=refused,
     )

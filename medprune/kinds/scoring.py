@@ -11,8 +11,9 @@ heard: for a unit a_u dL/da_u, for a channel the sum over time, for a token that
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,12 +26,12 @@ from medprune.criteria.contribution import Contribution
 from medprune.criteria.taylor import Taylor
 from medprune.errors import BadInput
 from medprune.kinds.base import Keeping
-from medprune.kinds.compaction import compact_kind, refusal, without, zeroed
-from medprune.kinds.mask import KindMask
+from medprune.kinds.compaction import compact_kind, refusal, zeroed
+from medprune.kinds.mask import INPUTS, KindMask
 from medprune.kinds.network import Arrays, KindNetwork, few_threads, frozen, risks_of
 
 CRITERIA_OF_KINDS = ("contribution", "class_contribution", "taylor", "fisher", "magnitude", "random")
-MOST_NUMBERS = 4_000_000  # gradients held at a time
+MOST_NUMBERS = 4_000_000  # gradients and activations held at a time
 Array = NDArray[np.float64]
 Leaves = dict[str, Tensor]
 
@@ -38,6 +39,8 @@ Leaves = dict[str, Tensor]
 @dataclass(frozen=True, eq=False)
 class KindScores:
     """``weights[name]`` in the shape of that parameter, ``groups[set]`` (groups of the set,).
+
+    Inputs that belong to one feature have one score together: ``groups["inputs"]`` is (features,).
 
     The ``by_class`` arrays have the classes as a further first axis: for ``class_contribution`` the
     predicted class, otherwise the patients whose true class it is.
@@ -59,11 +62,12 @@ class KindSums:
     patients: Tensor
 
     @classmethod
-    def zeros(cls, network: KindNetwork) -> KindSums:
+    def zeros(cls, network: KindNetwork, features: Tensor) -> KindSums:
         classes, double = network.spec.outputs, torch.float64
+        sizes = {**{g.name: g.size for g in network.groups()}, INPUTS: int(features.max()) + 1}
         return cls(
             {name: torch.zeros(classes, *w.shape, dtype=double) for name, w in network.weights().items()},
-            {g.name: torch.zeros(classes, g.size, dtype=double) for g in network.groups()},
+            {name: torch.zeros(classes, size, dtype=double) for name, size in sizes.items()},
             torch.zeros(classes, dtype=double),
         )
 
@@ -103,38 +107,58 @@ def score_kind(
     criterion: str = "contribution",
     *,
     mask: KindMask | None = None,
+    features: NDArray[np.int64] | None = None,
     balanced: bool = False,
     seed: int = 0,
 ) -> KindScores:
     """Score every weight and every group on the patients of ``data`` (normally train).
 
     In evaluation mode; the network is left as it was found. What the mask removed scores 0.
+    ``features`` (inputs,) says which feature each input belongs to; without it each is its own.
     contribution E|w dp(y|x)/dw|, class_contribution (formula 2 of the method), taylor E|w dL/dw|,
     fisher E(w dL/dw)^2, and for groups the same with the slope along the group's gate; magnitude |w|,
     for a group the Euclidean norm of all weights that go with it; random (by ``seed``). Raises BadInput.
     """
     data = data.checked(network)
     mask = network.full_mask() if mask is None else mask
-    quiet = frozen(network)
+    quiet, place = frozen(network), feature_places(network, features)
     with few_threads(quiet):
         if criterion == "magnitude":
-            sums = _magnitudes(quiet, mask)
+            sums = _magnitudes(quiet, mask, place)
         elif criterion == "random":
-            sums = _random(quiet, mask, seed)
+            sums = _random(quiet, mask, place, seed)
         else:
-            sums = sum_scores(quiet, data, criterion, mask)
+            sums = sum_scores(quiet, data, criterion, mask, place)
     return sums.scores(criterion, balanced=balanced)
 
 
-def sum_scores(network: KindNetwork, data: Arrays, criterion: str, mask: KindMask) -> KindSums:
+def feature_places(network: KindNetwork, features: NDArray[np.int64] | None) -> Tensor:
+    """The feature of each input (inputs,), checked."""
+    if features is None:
+        return torch.arange(network.spec.inputs)
+    if features.shape != (network.spec.inputs,) or not np.issubdtype(features.dtype, np.integer):
+        raise BadInput(f"The features must be {network.spec.inputs} whole numbers, one an input.")
+    if set(features.tolist()) != set(range(int(features.max()) + 1)):
+        raise BadInput("The features must be numbered from 0 without a gap.")
+    return torch.from_numpy(features.astype(np.int64))
+
+
+def kept_features(inputs: Tensor, features: Tensor) -> Tensor:
+    """A feature is kept as long as one of its inputs is."""
+    return torch.zeros(int(features.max()) + 1).index_add_(0, features, inputs.float()) > 0
+
+
+def sum_scores(
+    network: KindNetwork, data: Arrays, criterion: str, mask: KindMask, features: Tensor
+) -> KindSums:
     """The sums of a criterion that looks at gradients, over all patients of ``data``."""
     views = _views(network, data, criterion, mask)
     predicted = isinstance(views, ClassContribution)
     size = (lambda g: g.square()) if criterion == "fisher" else torch.abs
-    sums = KindSums.zeros(network)
-    slopes = _slopes(network, mask)
-    rows = sum(leaf.numel() for leaf in (*mask.weights.values(), *mask.groups.values()))
-    for x, y in _chunks(data, max(1, MOST_NUMBERS // rows)):
+    sums = KindSums.zeros(network, features)
+    slopes = _slopes(network, mask, features)
+    gradients = sum(leaf.numel() for leaf in mask.kept())
+    for x, y in _chunks(data, max(1, MOST_NUMBERS // (gradients + network.numbers(data.inputs)))):
         with torch.no_grad():
             risks = torch.softmax(network.logits(x, mask), dim=1)
         for view in views.views(risks, y):
@@ -166,14 +190,18 @@ def _views(network: KindNetwork, data: Arrays, criterion: str, mask: KindMask) -
     return known[criterion]()
 
 
-def _slopes(network: KindNetwork, mask: KindMask) -> Callable[[Tensor, Tensor], tuple[Leaves, Leaves]]:
+def _slopes(
+    network: KindNetwork, mask: KindMask, features: Tensor
+) -> Callable[[Tensor, Tensor], tuple[Leaves, Leaves]]:
     """Per patient (first axis): weight times slope, and gate times slope, of cotangent * logits."""
     weights = {name: value.detach() for name, value in network.masked_weights(mask).items()}
-    gates = {name: kept.float() for name, kept in mask.groups.items()}
+    kept = {**mask.groups, INPUTS: kept_features(mask.groups[INPUTS], features)}
+    gates = {name: part.float() for name, part in kept.items()}
+    inputs = mask.groups[INPUTS].float()
     fixed = {name: value.detach() for name, value in network.named_parameters()}
 
     def pulled(leaves: tuple[Leaves, Leaves], x: Tensor, cotangent: Tensor) -> Tensor:
-        keep = Keeping(mask, gates=leaves[1])
+        keep = Keeping(mask, gates={**leaves[1], INPUTS: leaves[1][INPUTS][features] * inputs})
         logits = torch.func.functional_call(network, {**fixed, **leaves[0]}, (x[None], keep))
         result: Tensor = (logits[0] * cotangent).sum()
         return result
@@ -204,30 +232,36 @@ def _chunks(data: Arrays, size: int) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 @torch.no_grad()
-def _magnitudes(network: KindNetwork, mask: KindMask) -> KindSums:
+def _magnitudes(network: KindNetwork, mask: KindMask, features: Tensor) -> KindSums:
     """|w|, and for a group the norm of what compaction drops with it; counted as one patient a class."""
-    sums = KindSums.zeros(network)
-    source = zeroed(network, mask)
-    for name, weight in source.weights().items():
+    sums = KindSums.zeros(network, features)
+    for name, weight in zeroed(network, mask).weights().items():
         sums.weights[name] += weight.abs().double()
-    whole = _square(source)
-    for name, kept in mask.groups.items():
-        for group in torch.nonzero(kept).flatten().tolist():
-            smaller = without(network, mask, name, group)
-            left = 0.0 if refusal(network, smaller) else _square(compact_kind(network, smaller).network)
-            sums.groups[name][:, group] = max(whole - left, 0.0) ** 0.5
+    for name, totals in sums.groups.items():
+        place = features if name == INPUTS else torch.arange(totals.shape[1])
+        for group in place[mask.groups[name]].unique().tolist():
+            smaller = replace(mask, groups={**mask.groups, name: mask.groups[name] & (place != group)})
+            totals[:, group] = _lost(network, mask, smaller)
     sums.patients += 1
     return sums
+
+
+def _lost(network: KindNetwork, mask: KindMask, smaller: KindMask) -> float:
+    """The Euclidean norm of the weights that go with a smaller mask; of all, where nothing would be left."""
+    whole = _square(zeroed(network, mask))
+    left = 0.0 if refusal(network, smaller) else _square(compact_kind(network, smaller).network)
+    return math.sqrt(max(whole - left, 0.0))
 
 
 def _square(network: KindNetwork) -> float:
     return sum(float(weight.double().square().sum()) for weight in network.weights().values())
 
 
-def _random(network: KindNetwork, mask: KindMask, seed: int) -> KindSums:
+def _random(network: KindNetwork, mask: KindMask, features: Tensor, seed: int) -> KindSums:
     """Chance; what is removed already scores 0."""
-    sums, generator = KindSums.zeros(network), torch.Generator().manual_seed(seed)
-    for totals, kept in ((sums.weights, mask.weights), (sums.groups, mask.groups)):
+    sums, generator = KindSums.zeros(network, features), torch.Generator().manual_seed(seed)
+    groups = {**mask.groups, INPUTS: kept_features(mask.groups[INPUTS], features)}
+    for totals, kept in ((sums.weights, mask.weights), (sums.groups, groups)):
         for name, part in kept.items():
             totals[name] += torch.rand(part.shape, generator=generator) * part
     sums.patients += 1

@@ -26,6 +26,8 @@ from medprune.kinds import (
     tied,
 )
 from medprune.kinds.base import Keeping
+from medprune.kinds.compaction import alive_weights
+from medprune.kinds.scoring import sum_scores as sum_kind
 from medprune.network import MLP
 from medprune.performance import auroc
 from medprune.scoring import sum_scores
@@ -238,12 +240,10 @@ def test_the_path_finds_the_channels_that_matter() -> None:
 
 
 def test_sums_of_two_hospitals_merge() -> None:
-    from medprune.kinds.scoring import sum_scores as sum_kind
-
     network, data = EXAMPLES["gru"].network(), EXAMPLES["gru"].patients(0, 12)
     full = network.full_mask()
     parts = [simulate.part(data, 0, 5), simulate.part(data, 5, 12)]
-    first, second = (sum_kind(network, part, "contribution", full) for part in parts)
+    first, second = (sum_kind(network, part, "contribution", full, torch.arange(4)) for part in parts)
     merged, whole = first.merge(second).scores("contribution"), score_kind(network, data)
     for name, value in whole.weights.items():
         np.testing.assert_allclose(merged.weights[name], value, rtol=1e-5, atol=1e-9)
@@ -267,3 +267,39 @@ def test_masks_tell_each_other_apart() -> None:
     assert one.digest() == random_mask(network, 0).digest() != other.digest()
     assert one.within(network.full_mask())
     assert not network.full_mask().within(one)
+
+
+@pytest.mark.parametrize("name", ["linear", "transformer of numbers"])
+def test_inputs_of_one_feature_go_together(name: str) -> None:
+    network, data = EXAMPLES[name].network(), EXAMPLES[name].patients(0, 40)
+    features = np.array([0, 1, 1, 2, 1])
+    alone = score_kind(network, data, features=np.arange(5)).groups["inputs"]
+    together = score_kind(network, data, features=features).groups["inputs"]
+    np.testing.assert_allclose(together[[0, 2]], alone[[0, 3]], rtol=1e-5)
+    assert together[1] < alone[[1, 2, 4]].sum()  # their slopes are added before their size is taken
+    path = list(
+        prune_kind(network, data, data, granularity="feature", features=features, schedule=Schedule(epochs=1))
+    )
+    assert [round(candidate.sparsity * 3) for candidate in path] == [0, 1, 2]
+    for candidate in path:
+        kept = candidate.mask.groups["inputs"].numpy()
+        assert kept[1] == kept[2] == kept[4]
+    for wrong, sentence in ((np.zeros(4, dtype=int), "one an input"), (np.array([0, 2, 2, 0, 3]), "gap")):
+        with pytest.raises(BadInput, match=sentence):
+            score_kind(network, data, features=wrong)
+
+
+def test_a_path_goes_on_from_what_is_gone() -> None:
+    network, data = EXAMPLES["gru"].network(), EXAMPLES["gru"].patients(0, 60)
+    quick = Schedule(epochs=1)
+    *_, units = prune_kind(network, data, data, granularity="neuron", sparsities=(0.4,), schedule=quick)
+    *_, weights = prune_kind(units.network, data, data, mask=units.mask, sparsities=(0.8,), schedule=quick)
+    assert weights.mask.within(units.mask)
+    assert weights.stored <= units.stored < network.stored()
+    assert weights.parameters < units.parameters
+    # What the removed units' constants say to the others is no weight any more, and stays.
+    full = network.full_mask()
+    gone = full.keeping_groups(units.mask.groups, {})
+    alive = alive_weights(network, gone)
+    assert not alive["gru_1.recalls.weight"][:, ~units.mask.groups["gru_1.units"]].any()
+    assert weights.mask.weights["gru_1.recalls.weight"][:, ~units.mask.groups["gru_1.units"]].all()
