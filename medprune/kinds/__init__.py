@@ -25,7 +25,8 @@ with ``name``, a first line of docstring that says what it does, and ``@KINDS.re
 - ``run``: the forward pass. It asks ``keep.or_constant(set, h)`` wherever a group of its own speaks, and
   ``keep.or_zero(set, h)`` for what it adds to a stream. Weights need no care: they arrive masked;
 - ``compact``: the smaller settings and values; constants of what is removed go into a bias. Where
-  masked = compact cannot be proven, ``refusal`` gives the sentence, with the layer's name and reason;
+  masked = compact cannot be proven, ``refusal`` gives the sentence, with the layer's name and reason; a
+  kind without ``compact`` is scored, trained and pruned all the same, and refused by name;
 - if it can: ``heard`` and ``settle``, so that what has become useless goes too; ``start``, ``length``.
 
 Scores, paths, counting, JSON and training follow by themselves. Add an example to ``EXAMPLES`` in

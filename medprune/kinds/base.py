@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from medprune.errors import BadInput
+from medprune.errors import BadInput, listed
 from medprune.kinds.mask import KindMask
 from medprune.registry import Registry
 from medprune.settings import check_settings, settings_of
@@ -180,12 +180,13 @@ class LayerKind(ABC):
     def run(self, place: Place, parts: Parts, x: Tensor, keep: Keeping) -> Tensor:
         """The layer's output, with what ``keep`` removes replaced."""
 
-    @abstractmethod
     def compact(self, place: Place, parts: Parts, mask: KindMask) -> tuple[LayerKind, State]:
         """The smaller layer and its values, when everything that the mask removes is gone.
 
-        ``parts`` hold zeros where weights were removed. Constants of the removed go into a bias.
+        ``parts`` hold zeros where weights were removed. Constants of the removed go into a bias. A kind
+        that does not say how is refused as soon as something is removed from it (see :meth:`refusal`).
         """
+        return self, dict(parts.state_dict())
 
     def groups(self, place: Place) -> tuple[Groups, ...]:
         """The sets of groups that this layer brings into being."""
@@ -207,7 +208,14 @@ class LayerKind(ABC):
 
     def refusal(self, place: Place, mask: KindMask) -> str | None:
         """One sentence when the layer cannot be made compact with this mask, naming it and the reason."""
-        return None
+        own = (groups.name for groups in self.groups(place))
+        touched = [n for n in (place.stream.groups, *own) if not bool(mask.groups[n].all())]
+        if type(self).compact is not LayerKind.compact or not touched:
+            return None
+        return (
+            f"Layer {place.name!r} is of the kind {self.name!r}, which cannot be made compact yet: "
+            f"keep everything of {listed(touched)}, or remove weights only."
+        )
 
     def settle(self, place: Place, parts: Parts, mask: KindMask) -> KindMask:
         """The mask with what follows from it inside this layer removed too; it computes the same."""

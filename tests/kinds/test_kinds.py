@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -13,8 +13,14 @@ from medprune.criteria import CRITERIA
 from medprune.errors import BadInput
 from medprune.kinds import (
     Arrays,
+    Groups,
+    Keeping,
     KindNetwork,
     KindSpec,
+    LayerKind,
+    Parts,
+    Place,
+    Stream,
     check_untied,
     compact_kind,
     fit_kind,
@@ -25,7 +31,6 @@ from medprune.kinds import (
     score_kind,
     tied,
 )
-from medprune.kinds.base import Keeping
 from medprune.kinds.compaction import alive_weights
 from medprune.kinds.scoring import sum_scores as sum_kind
 from medprune.network import MLP
@@ -303,3 +308,47 @@ def test_a_path_goes_on_from_what_is_gone() -> None:
     alive = alive_weights(network, gone)
     assert not alive["gru_1.recalls.weight"][:, ~units.mask.groups["gru_1.units"]].any()
     assert weights.mask.weights["gru_1.recalls.weight"][:, ~units.mask.groups["gru_1.units"]].all()
+
+
+@dataclass(frozen=True)
+class Scale(LayerKind):
+    """A new kind in its shortest form: one learned factor a unit. It does not say how it becomes compact."""
+
+    name = "scale"
+
+    def out(self, place: Place) -> Stream:
+        return replace(place.stream, groups=place.own("units"), raw=False)
+
+    def groups(self, place: Place) -> tuple[Groups, ...]:
+        return (Groups(place.own("units"), place.stream.width),)
+
+    def weights(self) -> tuple[str, ...]:
+        return ("factors.weight",)
+
+    def build(self, place: Place) -> Parts:
+        return Parts({"factors": nn.Embedding(1, place.stream.width)})
+
+    def run(self, place: Place, parts: Parts, x: torch.Tensor, keep: Keeping) -> torch.Tensor:
+        return keep.or_constant(place.own("units"), torch.tanh(x * parts["factors"].weight[0]))
+
+
+def test_a_kind_without_compaction_works_and_is_refused_by_name() -> None:
+    data = simulate.numbers(120)
+    spec = KindSpec("columns", 5, (layer("linear", width=6), Scale(), HEAD))
+    network = fit_kind(initial(spec, 0), data, data, schedule=SHORT)
+    full = network.full_mask()
+    assert auroc(data.outcome, risks_of(network, data.inputs)) > 0.75
+    scores = score_kind(network, data)
+    assert scores.weights["scale_2.factors.weight"].shape == (1, 6)
+    assert (scores.groups["scale_2.units"] > 0).any()
+    same = compact_kind(network, full)  # nothing is removed from it
+    torch.testing.assert_close(logits_of(same.network, data.inputs), logits_of(network, data.inputs))
+    dense, *path = prune_kind(network, data, data, granularity="neuron", sparsities=(0.5,), schedule=SHORT)
+    assert dense.refused is None
+    assert path[0].refused is not None
+    assert "'scale_2'" in path[0].refused
+    assert path[0].stored == network.stored()
+    with pytest.raises(
+        BadInput, match="Layer 'scale_2' is of the kind 'scale', which cannot be made compact"
+    ):
+        compact_kind(path[0].network, path[0].mask)
