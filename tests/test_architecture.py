@@ -23,6 +23,7 @@ LAYERS = (
     ("model",),
     ("criteria", "training", "compaction", "ranking", "intake.adopt"),
     ("scoring", "onnx_graph"),
+    ("kinds",),
     ("size", "removal"),
     ("evaluator", "selection", "sweep", "agreement"),
     ("candidate",),
