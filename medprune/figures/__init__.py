@@ -2,6 +2,7 @@
 
 from medprune.figures.contributions import contribution_histogram, feature_bars, kept_by_layer
 from medprune.figures.patients import missing_bars, outcome_bars
+from medprune.figures.selection import selection_curve, threshold_spread
 from medprune.figures.tradeoff import tradeoff_curve
 from medprune.figures.training import learning_curve
 
@@ -12,5 +13,7 @@ __all__ = [
     "learning_curve",
     "missing_bars",
     "outcome_bars",
+    "selection_curve",
+    "threshold_spread",
     "tradeoff_curve",
 ]
