@@ -19,6 +19,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from medprune.errors import BadInput
 
 ATTEMPTS = 3  # at a unit whose process died
+MOST = 8  # processes unless more are asked for: each holds torch, half a gigabyte, and a table
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -29,11 +30,12 @@ def run_all(
 ) -> Iterator[Result]:
     """``work(unit)`` of every unit, in order, each as soon as it and those before it are done.
 
-    ``processes``: how many at a time; None takes as many as this machine gives us; with one, all is done
-    here. The errors of a unit are raised as they are; BadInput when its process dies again and again.
+    ``processes``: how many at a time; None takes as many as this machine gives us, up to 8; with one, all is
+    done here. The errors of a unit are raised as they are; BadInput when its process dies again and again.
     """
     alone = partial(_alone, work)
-    many = min(joblib.cpu_count() if processes is None else processes, len(units))
+    wanted = min(joblib.cpu_count(), MOST) if processes is None else processes
+    many = min(wanted, len(units))
     return map(alone, units) if many <= 1 else _elsewhere(alone, units, many)
 
 
