@@ -8,7 +8,9 @@ from medprune.bundle import Bundle, export, load_bundle
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split, load_cohort
 from medprune.compaction import compact
+from medprune.cross_validation import cross_validate, cross_validate_steps
 from medprune.errors import BadInput, MedPruneError
+from medprune.fold_selection import Selection, Validation
 from medprune.mask import Mask
 from medprune.model import RiskModel
 from medprune.model_file import load_model, save_model
@@ -16,6 +18,7 @@ from medprune.network import MLP
 from medprune.path import Path, prune, prune_steps
 from medprune.performance import Performance, performance
 from medprune.scoring import Contributions, score
+from medprune.settings_search import search_settings
 from medprune.sweep import Tradeoff, sweep
 from medprune.training import Schedule, train, train_steps
 
@@ -33,10 +36,14 @@ __all__ = [
     "Performance",
     "RiskModel",
     "Schedule",
+    "Selection",
     "Split",
     "Tradeoff",
+    "Validation",
     "agreement",
     "compact",
+    "cross_validate",
+    "cross_validate_steps",
     "export",
     "load_bundle",
     "load_cohort",
@@ -46,6 +53,7 @@ __all__ = [
     "prune_steps",
     "save_model",
     "score",
+    "search_settings",
     "sweep",
     "train",
     "train_steps",

@@ -198,6 +198,11 @@ def _prune(sub: Parser) -> None:
     sub.add_argument(
         "--margin", type=float, default=0.02, metavar="D", help="of non-inferior, in AUROC (0.02)"
     )
+    folds = sub.add_argument_group("choose by cross-validation (on train and tuning; test stays closed)")
+    folds.add_argument("--folds", type=int, metavar="K", help="hold patients out in K folds, such as 5")
+    folds.add_argument("--repeats", type=int, metavar="R", help="do so R times, with other folds (1)")
+    folds.add_argument("--nested", action="store_true", help="report on patients without a say in the choice")
+    folds.add_argument("--processes", type=int, metavar="N", help="folds at a time (as many as there are)")
     sub.add_argument("--out", required=True, metavar="BUNDLE", help="the folder to write; its zip comes too")
 
 

@@ -1,14 +1,14 @@
 """The whole job without a screen: read this first.
 
 A cohort and a model go in; a criterion gives every weight a score; a strategy walks a path of ever
-smaller finished models; one candidate is chosen on tuning patients; test patients are opened once,
-for the dense model and the chosen one; a bundle goes out.
+smaller finished models; one candidate is chosen, on tuning patients or by cross-validation; test patients
+are opened once, for the dense model and the chosen one; a bundle goes out.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -16,14 +16,18 @@ from typing import Any
 from medprune.bundle import Bundle, export
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split
+from medprune.cross_validation import CrossStep, cross_validate_steps
 from medprune.errors import BadInput
+from medprune.fold_selection import Selection, Validation
 from medprune.model import Origin, RiskModel
 from medprune.model_file import fingerprint
 from medprune.path import Path, PathStep, prune_steps
 from medprune.performance import Performance, performance
+from medprune.settings_search import search_settings_steps
 from medprune.size import Size, size_of
 
 Watch = Callable[[Iterable[PathStep]], Iterable[PathStep]]
+WatchFolds = Callable[[Iterable[CrossStep]], Iterable[CrossStep]]
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,17 @@ class Measured:
 
 @dataclass(frozen=True)
 class Choice:
-    """How to choose on the path: a threshold, a sparsity, or a rule (the default)."""
+    """How to choose on the path: a threshold, a sparsity, or a rule (the default).
+
+    With ``folds``, by cross-validation: by the rule, how much to remove; at a threshold, by the rule, the
+    other settings; at a sparsity, nothing, but then it is known how sure the result is.
+    """
 
     threshold: float | None = None
     sparsity: float | None = None
     rule: str = "one-se"
     margin: float = 0.02
+    folds: Validation | None = None
 
     def settings(self) -> dict[str, Any]:
         """What the choice asks of the strategy."""
@@ -63,6 +72,22 @@ class Choice:
         if self.threshold is not None or self.sparsity is not None:
             return path.candidates[-1]
         return path.choose(self.rule, margin=self.margin)
+
+    def by_folds(
+        self, model: RiskModel, cohort: Cohort, strategy: str, **settings: Any
+    ) -> Iterator[CrossStep]:
+        """The steps of the cross-validation that chooses; ``settings`` are those of :func:`run`."""
+        assert self.folds is not None
+        rule = self.rule if self.sparsity is None else "smallest"
+        how = replace(self.folds, rule=rule, margin=self.margin)
+        if self.threshold is None:
+            return cross_validate_steps(model, cohort, strategy, how=how, **(self.settings() | settings))
+        if strategy != "contribution":
+            raise BadInput(
+                f"The settings at a threshold are searched for the contribution path, not for {strategy!r}; "
+                "leave the threshold or the folds out."
+            )
+        return search_settings_steps(model, cohort, self.threshold, how=how, **settings)
 
 
 def sparsities_to(target: float) -> tuple[float, ...]:
@@ -82,6 +107,12 @@ class Job:
     pruned: Measured
     bundle: Bundle
     seconds: float
+    selection: Selection | None = None  # what the folds said, where they chose
+
+    @property
+    def models_trained(self) -> int:
+        """The search burden: on the path, and in the folds that chose."""
+        return self.path.models_trained + (0 if self.selection is None else self.selection.models_trained)
 
     def to_json(self) -> dict[str, Any]:
         """The keys that scripts rely on."""
@@ -93,9 +124,10 @@ class Job:
             "strategy": self.path.strategy,
             "granularity": self.path.granularity,
             "path": [point(candidate) for candidate in self.path],
-            "models_trained": self.path.models_trained,
+            "models_trained": self.models_trained,
             "seconds": self.seconds,
             "bundle": str(self.bundle.folder),
+            **({} if self.selection is None else {"selection": self.selection.to_json()}),
         }
 
 
@@ -119,26 +151,31 @@ def run(
     choice: Choice | None = None,
     seed: int = 0,
     watch: Watch = iter,
+    watch_folds: WatchFolds = iter,
     **settings: Any,
 ) -> Job:
     """Prune ``model``, choose a candidate, open test once, and write its bundle to ``folder``.
 
-    ``watch`` wraps the path's steps, for a progress bar. Raises BadInput; an older bundle in
-    ``folder`` stays as it was until the new one is complete.
+    ``watch`` wraps the path's steps and ``watch_folds`` those of the cross-validation, for a progress bar.
+    Raises BadInput; an older bundle in ``folder`` stays as it was until the new one is complete.
     """
     started = time.perf_counter()
     choice = Choice() if choice is None else choice
-    steps = prune_steps(
-        model, cohort, strategy, granularity=granularity, seed=seed, **(choice.settings() | settings)
-    )
-    *_, last = watch(steps)
+    common = {"granularity": granularity, "seed": seed, **settings}
+    selection = None
+    if choice.folds is not None:
+        *_, done = watch_folds(choice.by_folds(model, cohort, strategy, **common))
+        selection = done.selection
+    found = {} if selection is None else selection.settings
+    *_, last = watch(prune_steps(model, cohort, strategy, **{**choice.settings(), **common, **found}))
     path = last.path
     assert path is not None
-    chosen = choice.of(path)
+    chosen = choice.of(path) if selection is None else selection.candidate(path)
     dense, pruned = measure(model, cohort.test), measure(chosen.model, cohort.test)
     opened = with_test_opened(chosen.model, parent=model)
-    bundle = export(opened, None, folder, provenance=provenance(path, chosen, cohort, dense, pruned))
-    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started)
+    record = provenance(path, chosen, cohort, dense, pruned, selection)
+    bundle = export(opened, None, folder, provenance=record)
+    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started, selection)
 
 
 def measure(model: RiskModel, split: Split) -> Measured:
@@ -158,9 +195,15 @@ def with_test_opened(model: RiskModel, parent: RiskModel | None = None, before: 
 
 
 def provenance(
-    path: Path, chosen: Candidate, cohort: Cohort, dense: Measured | None, pruned: Measured | None
+    path: Path,
+    chosen: Candidate,
+    cohort: Cohort,
+    dense: Measured | None,
+    pruned: Measured | None,
+    selection: Selection | None = None,
 ) -> dict[str, Any]:
     """Where the model comes from: hashes, seed, every setting, the search burden. No patient's values."""
+    in_folds = 0 if selection is None else selection.models_trained
     return {
         "table_sha256": cohort.table_hash,
         "patients": {split.name: len(split) for split in (cohort.train, cohort.tuning, cohort.test)},
@@ -176,7 +219,12 @@ def provenance(
         "threshold": chosen.threshold,
         "sparsity": {"requested": chosen.requested, "achieved": chosen.sparsity},
         "path_on_tuning": [point(candidate) for candidate in path],
-        "search_burden": {"models_trained": path.models_trained, "candidates": len(path)},
+        "search_burden": {
+            "models_trained": path.models_trained + in_folds,
+            "of_these_in_folds": in_folds,
+            "candidates": len(path),
+        },
+        "selection": None if selection is None else selection.to_json(),
         "test": None
         if dense is None or pruned is None
         else {"dense": dense.to_json(), "pruned": pruned.to_json()},

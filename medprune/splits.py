@@ -87,10 +87,16 @@ def _ids_from(text: str) -> NDArray[np.uint64]:
     return np.frombuffer(base64.b64decode(text, validate=True), dtype=LITTLE).astype(np.uint64)
 
 
-def deal(patients: NDArray[np.uint64], outcome: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+def deal(
+    patients: NDArray[np.uint64],
+    outcome: NDArray[np.int64],
+    seed: int | Sequence[int],
+    places: NDArray[np.int64] = ROUND,
+) -> NDArray[np.int64]:
     """Deal every row (N,) to a split (its place in SPLITS), whole patients at a time, stratified by outcome.
 
-    A patient with several outcomes counts under the highest class.
+    ``places`` are dealt in rounds to patients sorted by outcome. A patient with several outcomes counts
+    under the highest class.
     """
     ids, of_row = np.unique(patients, return_inverse=True)
     stratum = np.zeros(len(ids), dtype=np.int64)
@@ -98,7 +104,7 @@ def deal(patients: NDArray[np.uint64], outcome: NDArray[np.int64], seed: int) ->
     shuffled = np.random.default_rng(seed).permutation(len(ids))
     order = shuffled[np.argsort(stratum[shuffled], kind="stable")]
     split = np.empty(len(ids), dtype=np.int64)
-    split[order] = np.resize(ROUND, len(ids))
+    split[order] = np.resize(places, len(ids))
     return split[of_row]
 
 

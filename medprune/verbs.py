@@ -17,8 +17,10 @@ from medprune.agreement import agreement
 from medprune.bundle import check_target, load_bundle
 from medprune.cohort import Cohort
 from medprune.criteria import CRITERIA, seed_setting
+from medprune.cross_validation import CrossStep
 from medprune.errors import BadInput
 from medprune.flow import Choice, measure, run, with_test_opened
+from medprune.fold_selection import Validation
 from medprune.intake.table_file import read_with_notes
 from medprune.model import RiskModel
 from medprune.model_file import save_model
@@ -184,7 +186,8 @@ def prune(options: Options) -> Answer:
             "Pruning retrains on train patients, and an external table has none; prune on the table that the "
             "model was made on, and use the external one with score, sweep or predict."
         )
-    choice = Choice(options.threshold, options.sparsity, options.choose or "one-se", options.margin)
+    rule = options.choose or "one-se"
+    choice = Choice(options.threshold, options.sparsity, rule, options.margin, _validation(options))
     settings = _prune_settings(options, choice)
     check_target(options.out)
     hidden_widths(options.hidden)
@@ -200,12 +203,17 @@ def prune(options: Options) -> Answer:
         choice=choice,
         seed=options.seed,
         watch=lambda steps: _bar(steps, "pruning", options, lambda step: (step.number, step.of)),
+        watch_folds=lambda steps: _fold_bar(steps, options),
         **settings,
     )
     before, after = job.dense, job.pruned
+    folds = ""
+    if job.selection is not None:
+        folds = f"{job.selection.sentence} "
+        _tell(options, job.selection.warnings)
     return (
         job.to_json(),
-        f"Removed {job.chosen.sparsity:.1%} of the {job.path.granularity}s: "
+        f"{folds}Removed {job.chosen.sparsity:.1%} of the {job.path.granularity}s: "
         f"AUROC {after.performance.auroc:.3f} (was {before.performance.auroc:.3f}) "
         f"on {cohort.test.told()}, "
         f"{after.size.parameters:,} of {before.size.parameters:,} parameters, "
@@ -226,6 +234,30 @@ def _prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     _check_one_of("Rule", choice.rule, RULES)
     check_share(choice.margin, "The margin")
     return settings
+
+
+def _validation(options: Options) -> Validation | None:
+    """How to cross-validate, when --folds asks for it."""
+    if options.folds is not None:
+        return Validation(
+            folds=options.folds,
+            repeats=1 if options.repeats is None else options.repeats,
+            nested=options.nested,
+            processes=options.processes,
+        )
+    if options.repeats is not None or options.nested or options.processes is not None:
+        raise BadInput(
+            "--repeats, --nested and --processes say how to cross-validate; add --folds, such as 5."
+        )
+    return None
+
+
+def _fold_bar(steps: Iterable[CrossStep], options: Options) -> Iterable[CrossStep]:
+    """A bar over the folds, after a note of what they will cost."""
+    for step in _bar(steps, "cross-validating", options, lambda step: (step.number, step.of)):
+        if step.number == 0:
+            _tell(options, [f"{step.of} folds: about {step.planned_models:,} models will be trained."])
+        yield step
 
 
 def predict(options: Options) -> Answer:

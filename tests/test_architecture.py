@@ -13,12 +13,12 @@ PACKAGE = REPO / "medprune"
 
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
-    ("errors", "registry"),
+    ("errors", "registry", "parallel"),
     ("intake", "intake.columns", "intake.table_file", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),
     ("cohort",),
-    ("mask", "preparation", "performance", "tables"),
+    ("mask", "preparation", "performance", "tables", "folds"),
     ("network",),
     ("model",),
     ("criteria", "training", "compaction", "ranking", "intake.adopt"),
@@ -31,6 +31,10 @@ LAYERS = (
     ("baselines",),
     ("path", "model_file"),
     ("comparison",),
+    ("fold_statistics",),
+    ("fold_selection",),
+    ("cross_validation",),
+    ("settings_search",),
     ("bundle",),
     ("runs",),
     ("flow",),

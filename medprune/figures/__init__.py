@@ -8,6 +8,7 @@ from medprune.figures.contributions import (
 )
 from medprune.figures.pareto import pareto_chart
 from medprune.figures.patients import missing_bars, outcome_bars
+from medprune.figures.selection import selection_curve, threshold_spread
 from medprune.figures.tradeoff import tradeoff_curve
 from medprune.figures.training import learning_curve
 
@@ -20,5 +21,7 @@ __all__ = [
     "missing_bars",
     "outcome_bars",
     "pareto_chart",
+    "selection_curve",
+    "threshold_spread",
     "tradeoff_curve",
 ]
