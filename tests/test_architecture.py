@@ -24,6 +24,8 @@ LAYERS = (
     ("criteria", "training", "compaction", "ranking", "intake.adopt"),
     ("scoring", "onnx_graph"),
     ("size", "removal"),
+    ("stack",),
+    ("batch_training",),
     ("evaluator", "selection", "sweep"),
     ("candidate",),
     ("strategies",),
