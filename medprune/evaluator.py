@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from medprune.batch_training import retrain_many
 from medprune.model import RiskModel
 from medprune.removal import mask_of
-from medprune.training import Prepared, Schedule, retrain_many
+from medprune.training import Prepared, Schedule
+
+MOST_KNOWN = 1 << 24  # parameters of the models that are remembered, those of 4,000 small networks
 
 
 @dataclass(eq=False)
@@ -33,11 +36,23 @@ class Evaluator:
         return retrain_many(models, self.train, self.tuning, schedule=schedule, seeds=seeds)
 
     def from_dense(self, models: Sequence[RiskModel], schedule: Schedule) -> list[RiskModel]:
-        """As :meth:`retrained`, for models that all still have the dense weights: cached by their mask."""
+        """As :meth:`retrained`, for models that all still have the dense weights: cached by their mask.
+
+        The oldest are forgotten when there are too many; who asks for very many asks in parts.
+        """
         keys = [(mask_of(model).digest(), schedule) for model in models]
-        new = {key: model for key, model in zip(keys, models, strict=True) if key not in self._known}
-        self._known.update(zip(new, self.retrained(list(new.values()), schedule), strict=True))
-        return [self._known[key] for key in keys]
+        found = {key: self._known[key] for key in keys if key in self._known}
+        new = {key: model for key, model in zip(keys, models, strict=True) if key not in found}
+        trained = dict(zip(new, self.retrained(list(new.values()), schedule), strict=True))
+        self._remember(trained)
+        every = found | trained
+        return [every[key] for key in keys]
+
+    def _remember(self, models: dict[tuple[bytes, Schedule], RiskModel]) -> None:
+        self._known.update(models)
+        for model in models.values():
+            while len(self._known) > max(1, MOST_KNOWN // model.network.stored()):
+                del self._known[next(iter(self._known))]
 
     def seed_of(self, model: RiskModel) -> int:
         words = np.frombuffer(mask_of(model).digest(), dtype="<u4")

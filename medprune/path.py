@@ -107,7 +107,10 @@ def acting_at(path: Path, cohort: Cohort, act_at: float) -> Path:
 
 @dataclass(frozen=True)
 class PathStep:
-    """What :func:`prune_steps` yields: a candidate and, at the end, the whole path."""
+    """What :func:`prune_steps` yields: the latest candidate and, at the end, the whole path.
+
+    ``number`` of at most ``of``: candidates, or models trained where each candidate takes many.
+    """
 
     candidate: Candidate
     number: int
@@ -169,7 +172,7 @@ def prune_steps(
     prices: Prices | None = None,
     **settings: Any,
 ) -> Iterator[PathStep]:
-    """The steps of :func:`prune`, one a candidate; the last one carries the path."""
+    """The steps of :func:`prune`, at least one a candidate; the last one carries the path."""
     started = time.perf_counter()
     how = method(strategy, **settings)
     if check_granularity(granularity) not in how.granularities:
@@ -179,8 +182,8 @@ def prune_steps(
     problem = Problem.of(model, cohort, granularity, seed, prices)
     found: list[Candidate] = []
     for candidate in how.candidates(problem):
-        found.append(candidate)
-        yield PathStep(candidate, len(found), how.planned(problem))
+        found += [] if candidate is None else [candidate]
+        yield PathStep(found[-1], *_progress(how, problem, len(found)))
     dense, *others = found
     path = Path(
         candidates=(dense, *sorted(others, key=lambda candidate: candidate.sparsity)),
@@ -193,4 +196,9 @@ def prune_steps(
         prices=problem.prices,
         models_trained=problem.evaluator.trained,
     )
-    yield PathStep(found[-1], len(found), how.planned(problem), path)
+    yield PathStep(found[-1], *_progress(how, problem, len(found)), path)
+
+
+def _progress(how: Strategy, problem: Problem, found: int) -> tuple[int, int]:
+    """How far, and how far it goes at most."""
+    return problem.evaluator.trained if how.counts_models else found, how.planned(problem)

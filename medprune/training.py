@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -141,21 +141,6 @@ def retrain(
     return replace(model, network=frozen(best))
 
 
-def retrain_many(
-    models: Sequence[RiskModel],
-    train_data: Prepared,
-    tuning_data: Prepared,
-    *,
-    schedule: Schedule,
-    seeds: Sequence[int],
-) -> list[RiskModel]:
-    """Each model as :func:`retrain` gives it with its seed."""
-    return [
-        retrain(model, train_data, tuning_data, schedule=schedule, seed=seed)
-        for model, seed in zip(models, seeds, strict=True)
-    ]
-
-
 def fit(
     network: Network,
     train_data: Prepared,
@@ -182,9 +167,9 @@ def fit(
         tail.noise = generator
     yield Epoch(0, schedule.epochs, _loss(work, train_data, mask), lowest, best=True), best
     for number in range(1, schedule.epochs + 1):
-        batches = _batches(len(train_data.outcome), schedule.batch_size, generator)
-        with _few_threads(work):
-            train_loss = _one_epoch(work, train_data, mask, optimizer, batches)
+        order = batches(len(train_data.outcome), schedule.batch_size, generator)
+        with few_threads(work):
+            train_loss = _one_epoch(work, train_data, mask, optimizer, order)
             tuning_loss = _loss(work, tuning_data, mask)
         improved = tuning_loss < lowest
         since = 0 if improved else since + 1
@@ -197,7 +182,7 @@ def fit(
 
 
 @contextlib.contextmanager
-def _few_threads(network: Network) -> Iterator[None]:
+def few_threads(network: Network) -> Iterator[None]:
     """One thread for a small network: its products are too short to share.
 
     Waiting for a second thread on a busy machine made a path of 3 seconds take 80.
@@ -230,7 +215,7 @@ def _one_epoch(
     return total / len(x)
 
 
-def _batches(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+def batches(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
     """Random batches of about ``size``, larger ones for a big table.
 
     Never a last one of a single patient, which BatchNorm cannot take.

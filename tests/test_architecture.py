@@ -13,7 +13,7 @@ PACKAGE = REPO / "medprune"
 
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
-    ("errors", "registry", "parallel"),
+    ("errors", "registry", "parallel", "pareto"),
     ("intake", "intake.columns", "intake.table_file", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),
@@ -25,6 +25,8 @@ LAYERS = (
     ("scoring", "onnx_graph"),
     ("kinds",),
     ("size", "removal"),
+    ("stack",),
+    ("batch_training",),
     ("evaluator", "selection", "sweep", "agreement"),
     ("candidate",),
     ("strategies",),
