@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from medprune.compaction import tidy
 from medprune.mask import Mask
 from medprune.model import BATCH, RiskModel
+from medprune.preparation import Preparation
 from medprune.ranking import Array, Kept, at_threshold, best, normalise, strongest_paths
 from medprune.scoring import Contributions, check_granularity
 
@@ -52,7 +54,7 @@ class Cut:
     granularity: str
     alive: Kept
     order: tuple[Array, ...]
-    means: Sequence[torch.Tensor]
+    means: Sequence[Tensor]
 
     @classmethod
     def of(
@@ -105,24 +107,14 @@ class Cut:
 
 
 def _remove_weights(cut: Cut, kept: Kept) -> Mask:
-    mask = mask_of(cut.model)
-    # A weight whose source is gone carries that source's constant: it is not ours to remove.
     always = strongest_paths(cut.order, cut.alive)
-    stay = [part | way | ~living for part, way, living in zip(kept, always, cut.alive, strict=True)]
-    weights = (old & torch.from_numpy(part) for old, part in zip(mask.weights, stay, strict=True))
-    return replace(mask, weights=tuple(weights))
+    stay = tuple(part | way for part, way in zip(kept, always, strict=True))
+    return _with_weights(mask_of(cut.model), stay)
 
 
 def _remove_units(cut: Cut, kept: Kept) -> Mask:
-    mask, ways = mask_of(cut.model), _unit_ways(cut)
-    units, constants = [], []
-    for layer, part in enumerate(kept):
-        stay = part | (ways[layer] & cut.alive[layer])
-        # The units of a removed layer are gone already: what is left of them carries sums on.
-        going = mask.units[layer] & ~torch.from_numpy(stay) & mask.layers[layer]
-        units.append(mask.units[layer] & ~going)
-        constants.append(torch.where(going, cut.means[layer], mask.unit_constants[layer]))
-    return replace(mask, units=tuple(units), unit_constants=tuple(constants))
+    stay = [part | (way & alive) for part, way, alive in zip(kept, _unit_ways(cut), cut.alive, strict=True)]
+    return _with_units(mask_of(cut.model), stay, cut.means)
 
 
 def _unit_ways(cut: Cut) -> Kept:
@@ -138,19 +130,80 @@ def _unit_ways(cut: Cut) -> Kept:
 
 
 def _remove_features(cut: Cut, kept: Kept) -> Mask:
-    mask, preparation = mask_of(cut.model), cut.model.preparation
     [order], [alive], [part] = cut.order, cut.alive, kept
     best_one = np.arange(len(order)) == np.where(alive, order, -np.inf).argmax()
-    going = torch.from_numpy(~(part | best_one)[preparation.feature_of_column]) & mask.inputs
-    return replace(
-        mask,
-        inputs=mask.inputs & ~going,
-        input_constants=torch.where(going, torch.from_numpy(preparation.reference), mask.input_constants),
+    return _with_features(mask_of(cut.model), part | best_one, cut.model.preparation)
+
+
+def _with_weights(mask: Mask, stay: Kept) -> Mask:
+    """Without the living weights outside ``stay``, (out, in) a layer."""
+    # A weight whose source is gone carries that source's constant: it is not ours to remove.
+    weights = (
+        old & (torch.from_numpy(part) | ~alive)
+        for old, part, alive in zip(mask.weights, stay, mask.alive_weights(), strict=True)
     )
+    return replace(mask, weights=tuple(weights))
+
+
+def _with_units(mask: Mask, stay: Sequence[NDArray[np.bool_]], means: Sequence[Tensor]) -> Mask:
+    """Without the units outside ``stay``, (width,) a hidden layer; their means stand in for them."""
+    units, constants = [], []
+    for layer, part in enumerate(stay):
+        # The units of a removed layer are gone already: what is left of them carries sums on.
+        going = mask.units[layer] & ~torch.from_numpy(part) & mask.layers[layer]
+        units.append(mask.units[layer] & ~going)
+        constants.append(torch.where(going, means[layer], mask.unit_constants[layer]))
+    return replace(mask, units=tuple(units), unit_constants=tuple(constants))
+
+
+def _with_features(mask: Mask, stay: NDArray[np.bool_], preparation: Preparation) -> Mask:
+    """Without the features outside ``stay`` (features,): their tests were not taken."""
+    going = torch.from_numpy(~stay[preparation.feature_of_column]) & mask.inputs
+    reference = torch.from_numpy(preparation.reference)
+    constants = torch.where(going, reference, mask.input_constants)
+    return replace(mask, inputs=mask.inputs & ~going, input_constants=constants)
+
+
+def keep_exactly(
+    model: RiskModel,
+    kept_features: NDArray[np.bool_] | None,
+    kept_units: Sequence[NDArray[np.bool_]] | None,
+    kept_layers: NDArray[np.bool_] | None,
+    means: Sequence[Tensor],
+) -> RiskModel | None:
+    """The model with these features (features,), units (width,) a layer and hidden layers, not retrained.
+
+    None keeps all of a kind; what is gone already stays gone, and what no longer matters goes too. A
+    hidden layer outside ``kept_layers`` passes its sums on: its own units then stay. ``means`` (see
+    :func:`mean_activations`) stand in for the units that go. None when nothing reaches the outcome.
+    """
+    mask = mask_of(model)
+    if kept_layers is not None:
+        mask = replace(mask, layers=mask.layers & torch.from_numpy(kept_layers))
+    if kept_units is not None:
+        mask = _with_units(mask, kept_units, means)
+    if kept_features is not None:
+        mask = _with_features(mask, kept_features, model.preparation)
+    return _if_it_works(model, mask)
+
+
+def keep_groups(model: RiskModel, granularity: str, kept: Kept, means: Sequence[Tensor]) -> RiskModel | None:
+    """The model with exactly these groups, in the shape of :func:`alive_groups`; as :func:`keep_exactly`."""
+    if check_granularity(granularity) == "weight":
+        return _if_it_works(model, _with_weights(mask_of(model), kept))
+    if granularity == "neuron":
+        return keep_exactly(model, None, kept, None, means)
+    return keep_exactly(model, kept[0], None, None, means)
+
+
+def _if_it_works(model: RiskModel, mask: Mask) -> RiskModel | None:
+    """The model with this mask, tidied: an input that is still there then has a way to the outcome."""
+    tidied = tidy(mask, model.network)
+    return replace(model, mask=tidied) if bool(tidied.inputs.any()) else None
 
 
 @torch.no_grad()
-def mean_activations(model: RiskModel, columns: NDArray[np.float32]) -> list[torch.Tensor]:
+def mean_activations(model: RiskModel, columns: NDArray[np.float32]) -> list[Tensor]:
     """The mean output of every hidden unit over these patients, as the next layer hears it."""
     totals = [torch.zeros(tail.spec.width, dtype=torch.float64) for tail in model.network.tails]
     for batch in torch.from_numpy(columns).split(BATCH):
