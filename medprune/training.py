@@ -182,9 +182,9 @@ def fit(
         tail.noise = generator
     yield Epoch(0, schedule.epochs, _loss(work, train_data, mask), lowest, best=True), best
     for number in range(1, schedule.epochs + 1):
-        batches = _batches(len(train_data.outcome), schedule.batch_size, generator)
-        with _few_threads(work):
-            train_loss = _one_epoch(work, train_data, mask, optimizer, batches)
+        order = batches(len(train_data.outcome), schedule.batch_size, generator)
+        with few_threads(work):
+            train_loss = _one_epoch(work, train_data, mask, optimizer, order)
             tuning_loss = _loss(work, tuning_data, mask)
         improved = tuning_loss < lowest
         since = 0 if improved else since + 1
@@ -197,7 +197,7 @@ def fit(
 
 
 @contextlib.contextmanager
-def _few_threads(network: Network) -> Iterator[None]:
+def few_threads(network: Network) -> Iterator[None]:
     """One thread for a small network: its products are too short to share.
 
     Waiting for a second thread on a busy machine made a path of 3 seconds take 80.
@@ -230,7 +230,7 @@ def _one_epoch(
     return total / len(x)
 
 
-def _batches(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
+def batches(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
     """Random batches of about ``size``, larger ones for a big table.
 
     Never a last one of a single patient, which BatchNorm cannot take.

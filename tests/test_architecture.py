@@ -13,7 +13,7 @@ PACKAGE = REPO / "medprune"
 
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
-    ("errors", "registry", "pareto"),
+    ("errors", "registry", "pareto", "nsga"),
     ("intake", "intake.columns", "intake.table_file", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),
@@ -24,11 +24,13 @@ LAYERS = (
     ("criteria", "training", "compaction", "ranking", "intake.adopt"),
     ("scoring", "onnx_graph"),
     ("size", "removal"),
-    ("evaluator", "selection", "sweep"),
+    ("evaluator", "selection", "sweep", "gates", "model_file"),
     ("candidate",),
+    ("gated_training", "genome"),
+    ("checkpoint",),
     ("strategies",),
     ("baselines",),
-    ("path", "model_file"),
+    ("path",),
     ("bundle",),
     ("flow",),
     ("figures",),

@@ -1,0 +1,71 @@
+"""Family two, by gradient: gates learn together with the weights what is worth its price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from medprune.candidate import Candidate, Problem
+from medprune.gated_training import GatedTraining
+from medprune.removal import alive_groups, removed_share
+from medprune.settings import check_settings, setting
+from medprune.strategies.base import STRATEGIES, Strategy
+from medprune.training import RETRAINING, Schedule
+
+MOST_STOPS = 12
+
+
+@STRATEGIES.register("gradient")
+@dataclass(frozen=True)
+class GradientPath(Strategy):
+    """Gates learn together with the weights what is worth keeping, while the price of keeping rises.
+
+    One run of training with a hard-concrete gate (Louizos, Welling and Kingma, ICLR 2018) on every
+    weight, unit or feature, and a price on each gate for being open. The price rises a little with every
+    step; whenever so much has closed that the next stop is reached, what is open becomes a candidate:
+    the dense weights behind that mask, retrained as in every other search. Where the features have
+    prices, a gate costs what its feature costs. A gate may open again, so that candidates need not be
+    nested.
+    """
+
+    steps: int = setting(250, "Steps", "of training while the price rises tenfold", low=10, high=100_000)
+    schedule: Schedule = RETRAINING
+    name = "gradient"
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def planned(self, problem: Problem) -> int:
+        return 1 + len(stops(_groups(problem)))
+
+    def candidates(self, problem: Problem) -> Iterator[Candidate]:
+        yield problem.candidate(problem.model, threshold=0.0, requested=0.0)
+        training = GatedTraining(problem)
+        problem.evaluator.trained += 1  # the one with the gates
+        removed = removed_share(problem.model, problem.granularity)
+        for share in training.down(stops(_groups(problem)), self.steps):
+            smaller = training.smaller()
+            if removed_share(smaller, problem.granularity) <= removed:
+                continue  # gates have opened again since, or the last ones always stay
+            removed = removed_share(smaller, problem.granularity)
+            [retrained] = problem.evaluator.from_dense([smaller], self.schedule)
+            yield problem.candidate(retrained, threshold=0.0, requested=1 - share)
+
+
+def _groups(problem: Problem) -> int:
+    return sum(int(part.sum()) for part in alive_groups(problem.model, problem.granularity))
+
+
+def stops(groups: int) -> tuple[float, ...]:
+    """The shares of the whole price at which to take a candidate, falling; few groups go one at a time.
+
+    >>> stops(4)
+    (0.75, 0.5, 0.25)
+    """
+    if groups <= MOST_STOPS:
+        counts = np.arange(groups - 1, 0, -1, dtype=float)
+    else:
+        counts = np.geomspace(0.75 * groups, max(1, 0.015 * groups), MOST_STOPS).round()
+    return tuple(float(count) / groups for count in np.unique(counts)[::-1])
