@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from medprune.candidate import Problem
-from medprune.gates import Openings, chance_open, gated_logits, sampled, settled
+from medprune.gates import Openings, chance_open, folded, gated_logits, sampled, settled
 from medprune.model import RiskModel
 from medprune.performance import log_loss
 from medprune.removal import Cut, alive_groups, mean_activations
@@ -73,23 +74,28 @@ class GatedTraining:
                 yield reached / whole
 
     @torch.no_grad()
-    def smaller(self) -> RiskModel:
-        """The dense weights behind the gates that are open now; a way to the outcome always stays.
+    def smaller(self) -> tuple[RiskModel, RiskModel]:
+        """The mask of the gates that are open now on the dense weights, and on those trained with the gates.
 
-        A gate is open when it is above 0 without noise. What the weights have become under the noise is
-        not taken along: retrained from there, test AUROC was lower by .01 to .03 up to 90 % removed.
+        A gate is open when it is above 0 without noise; a way to the outcome always stays. Neither
+        model is retrained.
         """
         alive = tuple(part.numpy() for part in self.alive)
         shares = [torch.sigmoid(log_alpha) for log_alpha in self.log_alphas]
         order = tuple((share * part).double().numpy() for share, part in zip(shares, self.alive, strict=True))
-        gates = [settled(log_alpha) > 0 for log_alpha in self.log_alphas]
-        kept = tuple(gate.numpy() & part for gate, part in zip(gates, alive, strict=True))
-        return Cut(self.problem.model, self.problem.granularity, alive, order, self.means).keep(kept)
+        gates = [settled(log_alpha) for log_alpha in self.log_alphas]
+        kept = tuple((gate > 0).numpy() & part for gate, part in zip(gates, alive, strict=True))
+        dense = self.problem.model
+        learnt = replace(dense, network=folded(self.network, self._behind(gates)))
+        of_dense, of_learnt = (
+            Cut(model, self.problem.granularity, alive, order, self.means).keep(kept)
+            for model in (dense, learnt)
+        )
+        return of_dense, of_learnt
 
-    def _openings(self) -> Openings:
-        """The gates with noise; what is gone already has no gate, the mask takes care of it."""
-        pairs = zip(self.alive, self.log_alphas, strict=True)
-        gates = [torch.where(alive, sampled(log_alpha, self.noise), 1.0) for alive, log_alpha in pairs]
+    def _behind(self, gates: Sequence[Tensor]) -> Openings:
+        """What is open behind gates; what is gone already has none, the mask takes care of it."""
+        gates = [torch.where(alive, gate, 1.0) for alive, gate in zip(self.alive, gates, strict=True)]
         if self.problem.granularity == "weight":
             return self.open.behind_weights(gates)
         if self.problem.granularity == "neuron":
@@ -105,7 +111,8 @@ class GatedTraining:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with few_threads(self.network):
-            loss = functional.cross_entropy(gated_logits(self.network, x, self._openings()), y)
+            noisy = self._behind([sampled(log_alpha, self.noise) for log_alpha in self.log_alphas])
+            loss = functional.cross_entropy(gated_logits(self.network, x, noisy), y)
             for each, log_alpha in zip(self.prices, self.log_alphas, strict=True):
                 loss = loss + price * (each * chance_open(log_alpha)).sum()
             loss.backward()

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from medprune.mask import Mask
 from medprune.model import RiskModel
-from medprune.network import Network
+from medprune.network import Network, frozen
 from medprune.removal import mask_of
 
 BETA, GAMMA, ZETA = 2 / 3, -0.1, 1.1  # temperature and stretch: the paper's values
@@ -100,3 +100,25 @@ def gated_logits(network: Network, x: Tensor, openings: Openings) -> Tensor:
             units = openings.units[index] > 0
             h = network.tails[index](h, units if bool(units.any()) else None)
     return h
+
+
+@torch.no_grad()
+def folded(network: Network, openings: Openings) -> Network:
+    """The network whose masked logits are the gated ones: gates between 0 and 1 go into weights and biases.
+
+    What is closed is left to the mask, which has the same constants.
+    """
+    work = frozen(network)
+    for index, layer in enumerate(work.layers):
+        weight = layer.weight * _or_masked(openings.weights[index])
+        share = _or_masked(openings.sources(index))
+        heard = weight * (openings.weights[index] > 0)
+        layer.bias.add_(heard @ ((1 - share) * openings.mask.source_constants(index)))
+        layer.weight.copy_(weight * share)
+    for tail in work.tails:
+        tail.noise = None
+    return work
+
+
+def _or_masked(share: Tensor) -> Tensor:
+    return torch.where(share > 0, share, 1.0)

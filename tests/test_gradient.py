@@ -11,7 +11,7 @@ import torch
 from medprune import MLP, BadInput, Cohort, RiskModel, Schedule, load_cohort, prune, train
 from medprune.candidate import Problem
 from medprune.gated_training import GatedTraining
-from medprune.gates import Openings, chance_open, gated_logits, sampled, settled
+from medprune.gates import Openings, chance_open, folded, gated_logits, sampled, settled
 from medprune.prices import Prices
 from medprune.removal import alive_groups, keep_groups, mask_of, mean_activations, removed_share
 from medprune.scoring import GRANULARITIES
@@ -48,6 +48,17 @@ def test_a_gate_without_noise_rises_from_0_to_1() -> None:
     assert (float(gates[0]), float(gates[-1])) == (0.0, 1.0)
 
 
+def behind(
+    model: RiskModel, granularity: str, gates: list[torch.Tensor], means: list[torch.Tensor]
+) -> Openings:
+    openings = Openings.of(model, granularity, means)
+    if granularity == "weight":
+        return openings.behind_weights(gates)
+    if granularity == "neuron":
+        return openings.behind_units(gates)
+    return openings.behind_columns(gates[0][model.preparation.feature_of_column])
+
+
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 @pytest.mark.parametrize("granularity", GRANULARITIES)
 def test_gates_of_0_and_1_are_a_mask(cohort: Cohort, granularity: str, norm: str) -> None:
@@ -58,16 +69,27 @@ def test_gates_of_0_and_1_are_a_mask(cohort: Cohort, granularity: str, norm: str
     kept = tuple(rng.random(part.shape) < 0.6 for part in alive_groups(whole, granularity))
     masked = keep_groups(whole, granularity, kept, means)
     assert masked is not None
-    gates = [torch.from_numpy(part).float() for part in kept]
-    openings = Openings.of(whole, granularity, means)
-    if granularity == "weight":
-        openings = openings.behind_weights(gates)
-    elif granularity == "neuron":
-        openings = openings.behind_units(gates)
-    else:
-        openings = openings.behind_columns(gates[0][whole.preparation.feature_of_column])
+    openings = behind(whole, granularity, [torch.from_numpy(part).float() for part in kept], means)
     torch.testing.assert_close(
         gated_logits(whole.network, x, openings), masked.network(x, masked.mask), atol=1e-5, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_half_open_gates_go_into_the_weights(cohort: Cohort, granularity: str, norm: str) -> None:
+    whole = untrained_model(cohort, MLP(hidden=(6, 5), norm=norm, dropout=0.0))
+    x = torch.from_numpy(whole.prepared(cohort.train))
+    means = mean_activations(whole, x.numpy())
+    rng = np.random.default_rng(4)
+    kept = tuple(rng.random(part.shape) < 0.7 for part in alive_groups(whole, granularity))
+    gates = [torch.from_numpy(part * rng.random(part.shape)).float() for part in kept]
+    openings = behind(whole, granularity, gates, means)
+    network = folded(whole.network, openings)
+    masked = keep_groups(replace(whole, network=network), granularity, kept, means)
+    assert masked is not None
+    torch.testing.assert_close(
+        masked.network(x, masked.mask), gated_logits(whole.network, x, openings), atol=1e-5, rtol=1e-4
     )
 
 
@@ -81,7 +103,7 @@ def test_the_path_falls_from_nearly_all_to_nearly_nothing(
     assert len(path) >= 5
     assert removed[1] < 0.5
     assert removed[-1] > 0.8
-    assert path.models_trained == len(path)  # each retrained once, and the one with the gates
+    assert path.models_trained == 2 * len(path) - 1  # each but dense twice, and the one with the gates
     assert len(path) <= GradientPath().planned(Problem.of(model, cohort, granularity, 0))
 
 
