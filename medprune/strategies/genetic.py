@@ -62,7 +62,7 @@ class GeneticSearch(Strategy):
 
     def planned(self, problem: Problem) -> int:
         """No front is longer than all that was tried; most are far shorter."""
-        return 1 + self.population * (self.generations + 2)
+        return ContributionPath().planned(problem) + self.population * (self.generations + 1)
 
     def candidates(self, problem: Problem) -> Iterator[Candidate]:
         size = self._size(problem)
