@@ -13,7 +13,7 @@ PACKAGE = REPO / "medprune"
 
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
-    ("errors", "registry", "parallel", "pareto"),
+    ("errors", "registry", "parallel", "pareto", "nsga"),
     ("intake", "intake.columns", "intake.table_file", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),
@@ -27,11 +27,13 @@ LAYERS = (
     ("size", "removal"),
     ("stack",),
     ("batch_training",),
-    ("evaluator", "selection", "sweep", "agreement"),
+    ("evaluator", "selection", "sweep", "agreement", "gates", "model_file"),
     ("candidate",),
+    ("gated_training", "genome"),
+    ("checkpoint",),
     ("strategies",),
     ("baselines",),
-    ("path", "model_file"),
+    ("path",),
     ("comparison",),
     ("fold_statistics",),
     ("fold_selection",),

@@ -23,6 +23,7 @@ from torch import Tensor
 from medprune.criteria.base import GradientCriterion
 from medprune.criteria.class_contribution import ClassContribution
 from medprune.criteria.contribution import Contribution
+from medprune.criteria.fisher import Fisher
 from medprune.criteria.taylor import Taylor
 from medprune.errors import BadInput
 from medprune.kinds.base import Keeping
@@ -161,8 +162,8 @@ def sum_scores(
     for x, y in _chunks(data, max(1, MOST_NUMBERS // (gradients + network.numbers(data.inputs)))):
         with torch.no_grad():
             risks = torch.softmax(network.logits(x, mask), dim=1)
-        for view in views.views(risks, y):
-            _add(sums, slopes(x, view.cotangent), view.group, size)
+        for cotangent, group in views.cotangents(risks, y):
+            _add(sums, slopes(x, cotangent), group, size)
         classes = len(sums.patients)
         counted = torch.full((classes,), len(y)) if predicted else torch.bincount(y, minlength=classes)
         sums.patients += counted.double()
@@ -180,7 +181,7 @@ def _views(network: KindNetwork, data: Arrays, criterion: str, mask: KindMask) -
     known: dict[str, type[GradientCriterion]] = {
         "contribution": Contribution,
         "taylor": Taylor,
-        "fisher": Taylor,
+        "fisher": Fisher,
     }
     if criterion not in known:
         raise BadInput(
