@@ -7,6 +7,7 @@ from medprune.bundle import Bundle, export, load_bundle
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split, load_cohort
 from medprune.compaction import compact
+from medprune.drops import Drops, drops
 from medprune.errors import BadInput, MedPruneError
 from medprune.mask import Mask
 from medprune.model import RiskModel
@@ -25,6 +26,7 @@ __all__ = [
     "Candidate",
     "Cohort",
     "Contributions",
+    "Drops",
     "Mask",
     "MedPruneError",
     "Path",
@@ -34,6 +36,7 @@ __all__ = [
     "Split",
     "Tradeoff",
     "compact",
+    "drops",
     "export",
     "load_bundle",
     "load_cohort",
