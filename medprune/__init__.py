@@ -9,6 +9,7 @@ from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split, load_cohort
 from medprune.compaction import compact
 from medprune.cross_validation import cross_validate, cross_validate_steps
+from medprune.drops import Drops, drops
 from medprune.errors import BadInput, MedPruneError
 from medprune.fold_selection import Selection, Validation
 from medprune.mask import Mask
@@ -30,6 +31,7 @@ __all__ = [
     "Candidate",
     "Cohort",
     "Contributions",
+    "Drops",
     "Mask",
     "MedPruneError",
     "Path",
@@ -44,6 +46,7 @@ __all__ = [
     "compact",
     "cross_validate",
     "cross_validate_steps",
+    "drops",
     "export",
     "load_bundle",
     "load_cohort",

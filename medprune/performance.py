@@ -1,13 +1,15 @@
-"""How well risks sort and separate patients: AUROC, accuracy, F1, sensitivity, specificity, Brier.
+"""How well risks sort and separate patients, and what acting on them is worth.
 
 Risks are (N, classes). Binary outcomes act at ``act_at`` on the risk of the second class; more
-classes take the largest risk, and AUROC, F1, sensitivity and specificity are the mean over classes
-(one class against the rest). Brier is the mean squared error of the positive risk, or, for more
-classes, the mean over patients of the summed squared errors.
+classes take the largest risk, and AUROC, AUPRC, F1, sensitivity and specificity are the mean over
+classes (one class against the rest). Balanced accuracy is the mean sensitivity of all classes. Brier is
+the mean squared error of the positive risk, or, for more classes, the mean over patients of the summed
+squared errors. Net benefit weighs who is rightly acted on against who is not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,19 +18,37 @@ from scipy.stats import rankdata
 
 from medprune.errors import BadInput
 
-METRICS = ("auroc", "accuracy", "f1", "sensitivity", "specificity", "brier")
+METRICS = (
+    "auroc",
+    "auprc",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "sensitivity",
+    "specificity",
+    "net_benefit",
+    "brier",
+)
+SMALLER_IS_BETTER = ("brier",)
 BINARY = 2
 
 
 @dataclass(frozen=True)
 class Performance:
-    """The metrics of one set of risks; all in [0, 1] except a multi-class Brier, which reaches 2."""
+    """The metrics of one set of risks.
+
+    All lie in [0, 1] except a multi-class Brier, which reaches 2, and net benefit, which is at most the
+    share of patients with the outcome and has no lower end.
+    """
 
     auroc: float
+    auprc: float
     accuracy: float
+    balanced_accuracy: float
     f1: float
     sensitivity: float
     specificity: float
+    net_benefit: float
     brier: float
 
     def __getitem__(self, metric: str) -> float:
@@ -39,6 +59,11 @@ def check_metric(metric: str) -> str:
     if metric not in METRICS:
         raise BadInput(f"Metric must be one of {', '.join(METRICS)}, got {metric!r}.")
     return metric
+
+
+def higher_is_better(metric: str) -> bool:
+    """False for errors such as Brier; BadInput for an unknown metric."""
+    return check_metric(metric) not in SMALLER_IS_BETTER
 
 
 def check_share(value: float, what: str) -> float:
@@ -58,10 +83,13 @@ def performance(outcome: NDArray[np.int64], risks: NDArray[np.float64], act_at: 
     counts = confusion(outcome, decisions(risks, act_at), risks.shape[1])
     return Performance(
         auroc=auroc(outcome, risks),
+        auprc=auprc(outcome, risks),
         accuracy=float(np.trace(counts) / counts.sum()),
+        balanced_accuracy=float(np.nanmean(_sensitivity(counts))),
         f1=_mean_over_classes(_f1(counts)),
         sensitivity=_mean_over_classes(_sensitivity(counts)),
         specificity=_mean_over_classes(_specificity(counts)),
+        net_benefit=net_benefit(outcome, risks, act_at),
         brier=brier(outcome, risks),
     )
 
@@ -84,10 +112,28 @@ def auroc(outcome: NDArray[np.int64], risks: NDArray[np.float64]) -> float:
 
     NaN when the outcome holds one class only. Formula: Mann-Whitney U by midranks.
     """
+    return _one_against_the_rest(_auroc_one, outcome, risks)
+
+
+def auprc(outcome: NDArray[np.int64], risks: NDArray[np.float64]) -> float:
+    """Average precision: the precision at every distinct risk, weighted by the recall gained there.
+
+    The area under the precision-recall curve without interpolation, as scikit-learn has it; the mean over
+    classes; NaN when the outcome holds one class only.
+    """
+    return _one_against_the_rest(_average_precision, outcome, risks)
+
+
+def _one_against_the_rest(
+    one: Callable[[NDArray[np.bool_], NDArray[np.float64]], float],
+    outcome: NDArray[np.int64],
+    risks: NDArray[np.float64],
+) -> float:
+    """The positive class's value for two classes, the mean over the classes present for more."""
     if risks.shape[1] == BINARY:
-        return _auroc_one(outcome == 1, risks[:, 1])
+        return one(outcome == 1, risks[:, 1])
     present = [k for k in range(risks.shape[1]) if 0 < (outcome == k).sum() < len(outcome)]
-    each = [_auroc_one(outcome == k, risks[:, k]) for k in present]
+    each = [one(outcome == k, risks[:, k]) for k in present]
     return float(np.mean(each)) if each else float("nan")
 
 
@@ -97,6 +143,38 @@ def _auroc_one(event: NDArray[np.bool_], risk: NDArray[np.float64]) -> float:
         return float("nan")
     above = rankdata(risk)[event].sum() - events * (events + 1) / 2
     return float(above / (events * others))
+
+
+def _average_precision(event: NDArray[np.bool_], risk: NDArray[np.float64]) -> float:
+    if event.all() or not event.any():
+        return float("nan")
+    order = np.argsort(-risk, kind="stable")
+    last = np.append(np.flatnonzero(np.diff(risk[order])), len(risk) - 1)  # of the patients who share a risk
+    found = np.cumsum(event[order])[last]
+    gained = np.diff(found, prepend=0)
+    return float((gained * found / (last + 1)).sum() / event.sum())
+
+
+def net_benefit(outcome: NDArray[np.int64], risks: NDArray[np.float64], act_at: float = 0.5) -> float:
+    """True positives minus false positives at the odds of ``act_at``, a patient (Vickers and Elkin, 2006).
+
+    ``TP / n - FP / n * t / (1 - t)`` for acting on a risk of ``t`` or more: in units of rightly treated
+    patients. The mean over classes, each acted on at ``t``, for more than two. NaN at ``t`` = 1, whose
+    odds are infinite.
+    """
+    if act_at >= 1:
+        return float("nan")
+    odds = act_at / (1 - act_at)
+    acted, event = acted_on(outcome, risks, act_at)
+    return float(np.mean((acted & event).mean(axis=0) - (acted & ~event).mean(axis=0) * odds))
+
+
+def acted_on(
+    outcome: NDArray[np.int64], risks: NDArray[np.float64], act_at: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Who is acted on, and who has the class: (N, 1) for a binary outcome, (N, classes) for more."""
+    classes = np.arange(risks.shape[1]) if risks.shape[1] > BINARY else np.array([1])
+    return risks[:, classes] >= act_at, outcome[:, None] == classes
 
 
 def brier(outcome: NDArray[np.int64], risks: NDArray[np.float64]) -> float:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from medprune.performance import BINARY, check_metric, decisions
+from medprune.errors import BadInput
+from medprune.performance import BINARY, acted_on, check_metric, decisions, higher_is_better
 
 RESAMPLES = 1_000
 CHUNK = 5_000_000  # rows times resamples held at a time
@@ -72,7 +73,7 @@ def _resamples(rule: Rule) -> Iterator[Array]:
 
 def _under(rule: Rule, weights: Array) -> Array:
     """The metric of every candidate (C, B) under row weights (B, N); larger is better."""
-    sign = -1.0 if rule.metric == "brier" else 1.0
+    sign = 1.0 if higher_is_better(rule.metric) else -1.0
     rows = [weighted_metric(rule.metric, rule.outcome, risks, weights, rule.act_at) for risks in rule.risks]
     return sign * np.array(rows)
 
@@ -98,9 +99,16 @@ def bootstrap_weights(
 def weighted_metric(
     metric: str, outcome: NDArray[np.int64], risks: Array, weights: Array, act_at: float
 ) -> Array:
-    """A metric of performance.py under row weights (B, N); equal weights give that metric."""
+    """A metric of performance.py (B,) under row weights (B, N); equal weights give that metric.
+
+    BadInput for the net benefit of acting at a risk of 1, which there is not.
+    """
     if metric == "auroc":
-        return _weighted_auroc(outcome, risks, weights)
+        return _one_against_the_rest(_weighted_auroc_one, outcome, risks, weights)
+    if metric == "auprc":
+        return _one_against_the_rest(_weighted_average_precision, outcome, risks, weights)
+    if metric == "net_benefit":
+        return _weighted_net_benefit(outcome, risks, weights, act_at)
     if metric == "brier":
         return _weighted_brier(outcome, risks, weights)
     return _from_counts(
@@ -108,27 +116,58 @@ def weighted_metric(
     )
 
 
-def _weighted_auroc(outcome: NDArray[np.int64], risks: Array, weights: Array) -> Array:
+def _one_against_the_rest(
+    one: Callable[[NDArray[np.bool_], Array, Array], Array],
+    outcome: NDArray[np.int64],
+    risks: Array,
+    weights: Array,
+) -> Array:
     if risks.shape[1] == BINARY:
-        return _weighted_auroc_one(outcome == 1, risks[:, 1], weights)
+        return one(outcome == 1, risks[:, 1], weights)
     classes = [k for k in range(risks.shape[1]) if 0 < (outcome == k).sum() < len(outcome)]
-    each = [_weighted_auroc_one(outcome == k, risks[:, k], weights) for k in classes]
-    mean: Array = np.mean(each, axis=0)
+    each = [one(outcome == k, risks[:, k], weights) for k in classes]
+    mean: Array = np.mean(each, axis=0) if each else np.full(len(weights), np.nan)
     return mean
+
+
+def _by_risk(event: NDArray[np.bool_], risk: Array, weights: Array) -> tuple[Array, Array]:
+    """Weights of the events and of the others (B, distinct risks) at every distinct risk, rising."""
+    _, place = np.unique(risk, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    events: Array = np.add.reduceat((weights * event)[:, order], starts, axis=1)
+    others: Array = np.add.reduceat((weights * ~event)[:, order], starts, axis=1)
+    return events, others
 
 
 def _weighted_auroc_one(event: NDArray[np.bool_], risk: Array, weights: Array) -> Array:
     """P(event's risk > other's) + half the ties, from cumulative weights over the distinct risks."""
-    _, place = np.unique(risk, return_inverse=True)
-    order = np.argsort(place, kind="stable")
-    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
-    events = np.add.reduceat((weights * event)[:, order], starts, axis=1)
-    others = np.add.reduceat((weights * ~event)[:, order], starts, axis=1)
+    events, others = _by_risk(event, risk, weights)
     below = np.cumsum(others, axis=1) - others
     won = (events * (below + others / 2)).sum(axis=1)
     pairs = events.sum(axis=1) * others.sum(axis=1)
     result: Array = np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
     return result
+
+
+def _weighted_average_precision(event: NDArray[np.bool_], risk: Array, weights: Array) -> Array:
+    """The precision at every distinct risk, from the highest, weighted by the events gained there."""
+    events, others = (part[:, ::-1] for part in _by_risk(event, risk, weights))
+    found, acted = np.cumsum(events, axis=1), np.cumsum(events + others, axis=1)
+    precision = np.divide(found, acted, out=np.zeros_like(found), where=acted > 0)
+    one_class = (found[:, -1] == 0) | (found[:, -1] == acted[:, -1])
+    with np.errstate(invalid="ignore"):
+        result: Array = np.where(one_class, np.nan, (events * precision).sum(axis=1) / found[:, -1])
+    return result
+
+
+def _weighted_net_benefit(outcome: NDArray[np.int64], risks: Array, weights: Array, act_at: float) -> Array:
+    if act_at >= 1:
+        raise BadInput("There is no net benefit of acting at a risk of 1; act at a lower risk.")
+    acted, event = acted_on(outcome, risks, act_at)
+    gain = (acted & event) - (acted & ~event) * (act_at / (1 - act_at))
+    mean: Array = weights @ gain.mean(axis=1) / weights.sum(axis=1)
+    return mean
 
 
 def _weighted_brier(outcome: NDArray[np.int64], risks: Array, weights: Array) -> Array:
@@ -156,6 +195,9 @@ def _from_counts(metric: str, counts: Array) -> Array:
         if metric == "accuracy":
             mean: Array = hits.sum(axis=1) / total
             return mean
+        if metric == "balanced_accuracy":
+            recalls: Array = np.nanmean(hits / truth, axis=1)
+            return recalls
         each = {
             "sensitivity": hits / truth,
             "specificity": 1 - (called - hits) / (total[:, None] - truth),

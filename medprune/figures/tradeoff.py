@@ -12,10 +12,13 @@ from medprune.figures.style import KEPT, REMOVED, SECOND, figure
 
 METRIC_NAMES = {
     "auroc": "AUROC",
+    "auprc": "AUPRC",
     "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
     "f1": "F1",
     "sensitivity": "Sensitivity",
     "specificity": "Specificity",
+    "net_benefit": "Net benefit",
     "brier": "Brier score",
 }
 

@@ -85,14 +85,10 @@ class ContributionPath(Strategy):
             yield problem.candidate(model, threshold=threshold, requested=share)
 
     def _stops(self, problem: Problem) -> tuple[float, ...]:
-        """The shares to remove: as asked, or the usual ones; few neurons or features go one at a time."""
+        """The shares to remove: as asked, or the usual ones."""
         if self.sparsities is not None:
             return tuple(sorted(set(self.sparsities)))
-        if problem.granularity == "weight":
-            return STOPS
-        groups = sum(part.size for part in alive_groups(problem.model, problem.granularity))
-        counts = np.unique(np.geomspace(max(groups - 1, 1), 1, MOST_STOPS).round()).astype(int)[::-1]
-        return tuple(1 - int(count) / groups for count in counts)
+        return usual_stops(problem.model, problem.granularity)
 
     def _at_threshold(self, problem: Problem, threshold: float) -> Iterator[Candidate]:
         model = problem.model
@@ -121,6 +117,15 @@ class ContributionPath(Strategy):
         )
         [retrained] = problem.evaluator.retrained([model], schedule)
         return retrained
+
+
+def usual_stops(model: RiskModel, granularity: str) -> tuple[float, ...]:
+    """The shares to remove where nothing else is asked for; few neurons or features go one at a time."""
+    if granularity == "weight":
+        return STOPS
+    groups = sum(part.size for part in alive_groups(model, granularity))
+    counts = np.unique(np.geomspace(max(groups - 1, 1), 1, MOST_STOPS).round()).astype(int)[::-1]
+    return tuple(1 - int(count) / groups for count in counts)
 
 
 def _is_smaller(model: RiskModel, than: RiskModel, granularity: str) -> bool:

@@ -257,7 +257,7 @@ def rate(value: float) -> str:
     return "n/a" if pd.isna(value) else f"{value:.3f}"
 
 
-SHARES = ("accuracy", "sensitivity", "specificity")
+SHARES = ("accuracy", "balanced_accuracy", "sensitivity", "specificity")
 
 
 def metric_text(name: str, value: float) -> str:
