@@ -7,6 +7,7 @@ from medprune.bundle import Bundle, export, load_bundle
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split, load_cohort
 from medprune.compaction import compact
+from medprune.compression import Compression, compression
 from medprune.errors import BadInput, MedPruneError
 from medprune.mask import Mask
 from medprune.model import RiskModel
@@ -14,6 +15,7 @@ from medprune.model_file import load_model, save_model
 from medprune.network import MLP
 from medprune.path import Path, prune, prune_steps
 from medprune.performance import Performance, performance
+from medprune.quantisation import quantise
 from medprune.scoring import Contributions, score
 from medprune.sweep import Tradeoff, sweep
 from medprune.training import Schedule, train, train_steps
@@ -24,6 +26,7 @@ __all__ = [
     "Bundle",
     "Candidate",
     "Cohort",
+    "Compression",
     "Contributions",
     "Mask",
     "MedPruneError",
@@ -34,6 +37,7 @@ __all__ = [
     "Split",
     "Tradeoff",
     "compact",
+    "compression",
     "export",
     "load_bundle",
     "load_cohort",
@@ -41,6 +45,7 @@ __all__ = [
     "performance",
     "prune",
     "prune_steps",
+    "quantise",
     "save_model",
     "score",
     "sweep",

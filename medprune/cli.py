@@ -194,6 +194,7 @@ def _prune(sub: Parser) -> None:
     sub.add_argument(
         "--margin", type=float, default=0.02, metavar="D", help="of non-inferior, in AUROC (0.02)"
     )
+    sub.add_argument("--int8", metavar="WAY", help="add a quantised file: weights, or full (activations too)")
     sub.add_argument("--out", required=True, metavar="BUNDLE", help="the folder to write; its zip comes too")
 
 

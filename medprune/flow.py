@@ -16,6 +16,7 @@ from typing import Any
 from medprune.bundle import Bundle, export
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split
+from medprune.compression import Compression, compression
 from medprune.errors import BadInput
 from medprune.model import Origin, RiskModel
 from medprune.model_file import fingerprint
@@ -82,6 +83,7 @@ class Job:
     pruned: Measured
     bundle: Bundle
     seconds: float
+    compression: Compression | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The keys that scripts rely on."""
@@ -96,7 +98,7 @@ class Job:
             "models_trained": self.path.models_trained,
             "seconds": self.seconds,
             "bundle": str(self.bundle.folder),
-        }
+        } | ({} if self.compression is None else {"compression": self.compression.to_json()})
 
 
 def point(candidate: Candidate) -> dict[str, float]:
@@ -119,11 +121,13 @@ def run(
     choice: Choice | None = None,
     seed: int = 0,
     watch: Watch = iter,
+    int8: str | None = None,
     **settings: Any,
 ) -> Job:
     """Prune ``model``, choose a candidate, open test once, and write its bundle to ``folder``.
 
-    ``watch`` wraps the path's steps, for a progress bar. Raises BadInput; an older bundle in
+    ``watch`` wraps the path's steps, for a progress bar; ``int8`` asks for a quantised file too, weights
+    or full. Raises BadInput; an older bundle in
     ``folder`` stays as it was until the new one is complete.
     """
     started = time.perf_counter()
@@ -137,8 +141,10 @@ def run(
     chosen = choice.of(path)
     dense, pruned = measure(model, cohort.test), measure(chosen.model, cohort.test)
     opened = with_test_opened(chosen.model, parent=model)
-    bundle = export(opened, None, folder, provenance=provenance(path, chosen, cohort, dense, pruned))
-    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started)
+    small = None if int8 is None else compression(chosen.model, cohort, int8)
+    record = provenance(path, chosen, cohort, dense, pruned)
+    bundle = export(opened, None, folder, provenance=record, int8=None if small is None else small.file)
+    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started, small)
 
 
 def measure(model: RiskModel, split: Split) -> Measured:

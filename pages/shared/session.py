@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import pandas as pd
 import streamlit as st
 
-from medprune import Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
+from medprune import Bundle, Candidate, Cohort, Compression, Contributions, Path, RiskModel, Tradeoff
 from medprune.flow import Measured
 from medprune.path import acting_at
 from medprune.training import Epoch
@@ -48,6 +48,7 @@ class Finished:
     zip: bytes
     dense: Measured
     pruned: Measured
+    int8: dict[str, Compression] = field(default_factory=dict)  # by its way
 
 
 @dataclass
