@@ -22,6 +22,7 @@ CONTENTS = {
 }
 
 
+MEGABYTE = 1024**2
 INT8 = {
     "weights": "weights only: the smallest file, and risks that hardly move",
     "full": "weights and activations: quicker for wide networks, but risks move more, most of all those of "
@@ -103,9 +104,11 @@ def smaller_still(finished: Finished, cohort: Cohort) -> None:
     measured = finished.int8[way]
     guide.tiles(int8_tiles(measured))
     st.markdown(guide.plain(measured.sentence()))
+    runtime = measured.after.runtime_memory
     st.caption(
         "Times are medians after a warm-up, on one thread. Memory is the peak of a process that does nothing "
-        "but load the file and predict 1,024 made-up patients."
+        "but load the file and predict 1,024 made-up patients"
+        + ("." if runtime is None else f"; {runtime / MEGABYTE:,.1f} MB of it are onnxruntime's own.")
     )
     st.download_button(
         "Download model.int8.onnx",
@@ -120,12 +123,11 @@ def smaller_still(finished: Finished, cohort: Cohort) -> None:
 
 def int8_tiles(measured: Compression) -> list[Tile]:
     before, after, flips = measured.before, measured.after, measured.flips
-    memory = "n/a" if after.peak_memory is None else f"{after.peak_memory / 1024**2:,.1f} MB"
-    change = (
-        f"{(after.peak_memory - before.peak_memory) / 1024**2:+,.1f} MB"
-        if after.peak_memory is not None and before.peak_memory is not None
-        else None
-    )
+    memory, change = "n/a", None
+    if after.peak_memory is not None and before.peak_memory is not None:
+        memory = f"{after.peak_memory / MEGABYTE:,.1f} MB"
+        moved = f"{(after.peak_memory - before.peak_memory) / MEGABYTE:+,.1f} MB"
+        change = guide.SAME if moved[1:] == "0.0 MB" else moved
     return [
         Tile("File", size_text(after.bytes), f"{after.bytes / before.bytes - 1:+.0%}"),
         Tile("Peak memory", memory, change),
