@@ -72,7 +72,7 @@ def conditions() -> str:
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "study": study,
     "costs": lambda: iter([costs(NHEFS)]),
-    "toy": lambda: iter([toy(PROCESSES)]),
+    "toy": lambda: toy(PROCESSES),
     "peers": lambda: peers(PROCESSES),
 }
 

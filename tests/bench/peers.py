@@ -229,5 +229,5 @@ def _paired(results: pd.DataFrame, method: str) -> pd.DataFrame:
 def _differences(ours: pd.DataFrame, theirs: pd.DataFrame) -> str:
     change = ours - theirs
     within = change.mean().abs() <= change.std()
-    each = (f"{level:.0%} {change[level].mean():+.3f}{'*' * within[level]}" for level in LEVELS)
+    each = (f"{level:.0%} {change[level].mean():+.3f}{'*' if within[level] else ''}" for level in LEVELS)
     return ", ".join(each)

@@ -11,8 +11,7 @@ same generators, by SGD in 400 steps on 128 points each (theirs: 10,000 small st
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,7 +70,6 @@ VARIANTS = (("global", "mean"), ("global", "zero"), ("layer", "mean"), ("adaptiv
 class Result:
     """Train accuracy, in percent, of a criterion in each of the variants, with one draw of the samples."""
 
-    data: str
     criterion: str
     accuracies: tuple[float, ...]
 
@@ -135,7 +133,7 @@ def pruned(name: str, model: RiskModel, seeds: Sequence[int]) -> list[Result]:
                 continue  # tells nothing apart here: the label is known
             scores = _scores(model, criterion, reference, seed)
             accuracies = (accuracy(_cut(model, scores, reference, *how), data) for how in VARIANTS)
-            results.append(Result(name, criterion, tuple(accuracies)))
+            results.append(Result(criterion, tuple(accuracies)))
     return results
 
 
@@ -155,16 +153,16 @@ def _cut(
     return compact(cut.keep(kept))
 
 
-def toy(processes: int) -> str:
-    """The study as Markdown, theirs beside ours."""
-    started = time.perf_counter()
+def toy(processes: int) -> Iterator[str]:
+    """The study as Markdown, theirs beside ours, one data set after the other."""
+    yield _conditions()
     parallel = Parallel(n_jobs=processes)
-    models = dict(zip(CLASSES, parallel(delayed(trained)(name) for name in CLASSES), strict=True))
-    parts = [(name, seeds) for name in CLASSES for seeds in np.array_split(SEEDS, 2 * processes)]
-    done = parallel(delayed(pruned)(name, models[name], seeds.tolist()) for name, seeds in parts)
-    results = pd.DataFrame([result for part in done for result in part])
-    tables = [_table(name, accuracy(models[name], points(name, POINTS, seed=0)), results) for name in CLASSES]
-    return "\n\n".join([_conditions(), *tables, f"{time.perf_counter() - started:.0f} seconds."]) + "\n"
+    models = parallel(delayed(trained)(name) for name in CLASSES)
+    for name, model in zip(CLASSES, models, strict=True):
+        chunks = np.array_split(SEEDS, processes)
+        done = parallel(delayed(pruned)(name, model, seeds.tolist()) for seeds in chunks)
+        results = pd.DataFrame([result for part in done for result in part])
+        yield _table(name, accuracy(model, points(name, POINTS, seed=0)), results)
 
 
 def _conditions() -> str:
@@ -176,25 +174,27 @@ def _conditions() -> str:
 - One network a data set, trained here on points of the generators they name; theirs are other networks.
 - In the heads: the scope of the ranking, and what stands in for a removed unit. Their units leave nothing
   behind, their scores are divided by their sum or norm in each layer. Their Taylor is the absolute value of a
-  signed sum over samples; ours is the mean of absolute values."""
+  signed sum over samples; ours is the mean of absolute values.
+"""
 
 
 def _table(name: str, dense: float, results: pd.DataFrame) -> str:
     theirs = THEIRS[name]
-    here = results[results["data"] == name]
     rows = [
         [
             criterion,
-            *_spreads(here[here["criterion"] == criterion]),
+            *_spreads(results[results["criterion"] == criterion]),
             theirs.get(SAME_AS.get(criterion, ""), ""),
         ]
-        for criterion in here["criterion"].unique()
+        for criterion in results["criterion"].unique()
     ]
     rows += [
-        [what, *[""] * len(VARIANTS), theirs[what]] for what in theirs if what not in ("dense", *_told(here))
+        [what, *[""] * len(VARIANTS), theirs[what]]
+        for what in theirs
+        if what not in ("dense", *_told(results))
     ]
     head = ["criterion", *(f"{scope}, {constant}" for scope, constant in VARIANTS), "theirs"]
-    return f"### {name}: dense {dense:.2f}, theirs {theirs['dense']}\n\n{grid(head, rows)}"
+    return f"### {name}: dense {dense:.2f}, theirs {theirs['dense']}\n\n{grid(head, rows)}\n"
 
 
 def _told(results: pd.DataFrame) -> list[str]:
