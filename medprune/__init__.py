@@ -8,6 +8,7 @@ from medprune.bundle import Bundle, export, load_bundle
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split, load_cohort
 from medprune.compaction import compact
+from medprune.compression import Compression, compression
 from medprune.cross_validation import cross_validate, cross_validate_steps
 from medprune.drops import Drops, drops
 from medprune.errors import BadInput, MedPruneError
@@ -18,6 +19,7 @@ from medprune.model_file import load_model, save_model
 from medprune.network import MLP
 from medprune.path import Path, prune, prune_steps
 from medprune.performance import Performance, performance
+from medprune.quantisation import quantise
 from medprune.scoring import Contributions, score
 from medprune.settings_search import search_settings
 from medprune.sweep import Tradeoff, sweep
@@ -30,6 +32,7 @@ __all__ = [
     "Bundle",
     "Candidate",
     "Cohort",
+    "Compression",
     "Contributions",
     "Drops",
     "Mask",
@@ -44,6 +47,7 @@ __all__ = [
     "Validation",
     "agreement",
     "compact",
+    "compression",
     "cross_validate",
     "cross_validate_steps",
     "drops",
@@ -54,6 +58,7 @@ __all__ = [
     "performance",
     "prune",
     "prune_steps",
+    "quantise",
     "save_model",
     "score",
     "search_settings",

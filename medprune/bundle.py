@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -33,11 +32,11 @@ from medprune.model import RiskModel
 from medprune.model_file import describe, load_model, model_bytes
 from medprune.network import Network
 from medprune.onnx_graph import onnx_bytes
-from medprune.preparation import Preparation
+from medprune.onnx_run import onnx_risks, probe_rows
 from medprune.tables import check_place, jsonable
 
 TOLERANCE = 1e-5
-PROBES = 256
+INT8_TOLERANCE = 0.05  # of the mean over made-up rows: another model, not rounding
 NOT_REVIEWED = "not reviewed"
 FILES = (
     "model.safetensors",
@@ -47,6 +46,7 @@ FILES = (
     "predict.py",
     "load_torch.py",
 )
+INT8 = "model.int8.onnx"  # only when asked for
 LATER = ("card.md", "report.html", "review.json")  # what a review adds
 LEFT_BEHIND = ("__pycache__",)  # by Python, when the bundle's scripts are used
 
@@ -75,10 +75,12 @@ def export(
     folder: str | Path,
     *,
     provenance: Mapping[str, Any] | None = None,
+    int8: bytes | None = None,
 ) -> Bundle:
     """Write the candidate's bundle to ``folder`` and its zip beside it; an older bundle there is replaced.
 
     ``review`` is None until the model has been reviewed; the bundle is then marked "not reviewed".
+    ``int8`` is the model quantised, which goes in beside model.onnx; predict.py keeps using the latter.
     Raises BadInput when the folder holds something else or cannot be written; nothing is changed then.
     """
     model = compact(candidate.model if isinstance(candidate, Candidate) else candidate)
@@ -88,7 +90,7 @@ def export(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
             fresh = Path(scratch) / target.name
             fresh.mkdir()
-            _write(fresh, model, provenance or {})
+            _write(fresh, model, provenance or {}, int8)
             difference = verify(fresh, model)
             archive = _zipped(fresh)
             _move_into_place(fresh, archive, target, Path(scratch))
@@ -151,7 +153,7 @@ def check_target(folder: str | Path) -> Path:
         inside = sorted(entry.name for entry in target.iterdir()) if target.exists() else []
     except (OSError, RuntimeError, ValueError) as error:
         raise BadInput(f"The bundle cannot be written to {str(folder)!r}; choose another place.") from error
-    foreign = [name for name in inside if name not in (*FILES, *LATER, *LEFT_BEHIND)]
+    foreign = [name for name in inside if name not in (*FILES, INT8, *LATER, *LEFT_BEHIND)]
     if foreign or (inside and "model.json" not in inside):
         raise BadInput(
             f"{str(target)!r} exists and is not just a bundle, as it holds "
@@ -175,14 +177,17 @@ def _is_bundle_zip(path: Path) -> bool:
             names = {name.rpartition("/")[2] for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile):
         return False
-    return names <= {*FILES, *LATER, ""} and "model.json" in names
+    return names <= {*FILES, INT8, *LATER, ""} and "model.json" in names
 
 
-def _write(folder: Path, model: RiskModel, provenance: Mapping[str, Any]) -> None:
-    about = describe(model) | {"review": NOT_REVIEWED, "files": list(FILES)}
+def _write(folder: Path, model: RiskModel, provenance: Mapping[str, Any], int8: bytes | None) -> None:
+    files = list(FILES) if int8 is None else [*FILES, INT8]
+    about = describe(model) | {"review": NOT_REVIEWED, "files": files}
     (folder / "model.safetensors").write_bytes(model_bytes(model))
     _write_json(folder / "model.json", about)
     (folder / "model.onnx").write_bytes(onnx_bytes(model))
+    if int8 is not None:
+        (folder / INT8).write_bytes(int8)
     _write_json(folder / "provenance.json", dict(provenance) | {"versions": about["versions"]})
     (folder / "predict.py").write_text(_predict_script(), encoding="utf-8")
     (folder / "load_torch.py").write_text(_torch_script(model), encoding="utf-8")
@@ -270,7 +275,8 @@ def _sequential(network: Network) -> tuple[list[str], dict[str, str]]:
 def verify(folder: Path, model: RiskModel) -> float:
     """The largest difference of any risk: model against files, by torch and by onnxruntime.
 
-    Raises MedPruneError above :data:`TOLERANCE`: such a bundle must not leave.
+    Raises MedPruneError above :data:`TOLERANCE`: such a bundle must not leave. An int8 file computes
+    nearly the same by design: it must load, and its risks must be near on average.
     """
     rows = probe_rows(model.preparation)
     expected = model.predict_proba(rows)
@@ -279,43 +285,18 @@ def verify(folder: Path, model: RiskModel) -> float:
     difference = float(max(np.abs(loaded - expected).max(), np.abs(by_onnx - expected).max()))
     if not difference <= TOLERANCE:
         raise MedPruneError(f"the exported files differ from the model by {difference:.2g}")
+    if (folder / INT8).exists():
+        rounded = onnx_risks((folder / INT8).read_bytes(), model.preparation, rows)
+        if not np.abs(rounded - expected).mean() <= INT8_TOLERANCE:
+            raise MedPruneError("the int8 file does not compute what the model does")
     return difference
-
-
-def probe_rows(preparation: Preparation, rows: int = PROBES, seed: int = 0) -> pd.DataFrame:
-    """Made-up raw rows that reach every code: values far and near, missing ones, rare and unseen labels."""
-    rng = np.random.default_rng(seed)
-    table: dict[str, Any] = {}
-    for number in preparation.numbers:
-        values = number.mean + number.scale * rng.standard_t(4, rows)
-        table[number.name] = np.where(rng.random(rows) < 0.2, np.nan, values)  # noqa: PLR2004 - a fifth missing
-    for category in preparation.categories:
-        labels = np.array([*category.labels, "label never seen", None], dtype=object)
-        table[category.name] = rng.choice(labels, rows)
-    return pd.DataFrame(table, index=range(rows))
-
-
-def onnx_risks(model: bytes, preparation: Preparation, frame: pd.DataFrame) -> NDArray[np.float64]:
-    """Risks (N, classes) from an ONNX model under onnxruntime, fed with raw columns."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    typed = preparation.typed(frame)
-    feed = {
-        f.name: (
-            typed[f.name].to_numpy(np.float64)
-            if f.kind == "number"
-            else typed[f.name].where(typed[f.name].notna(), "").to_numpy(dtype=object)
-        ).reshape(-1, 1)
-        for f in preparation.features
-    }
-    risks: NDArray[np.float64] = session.run(None, feed)[0]
-    return risks
 
 
 def _zipped(folder: Path) -> Path:
     """The folder as a zip with fixed times, so that the same bundle gives the same bytes."""
     archive = _zip_beside(folder)
     with zipfile.ZipFile(archive, "w") as out:
-        for name in FILES:
+        for name in (name for name in (*FILES, INT8) if (folder / name).exists()):
             info = zipfile.ZipInfo(f"{folder.name}/{name}")
             info.create_system, info.external_attr = 3, 0o100644 << 16  # a plain file, readable by all
             out.writestr(info, (folder / name).read_bytes())

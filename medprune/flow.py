@@ -16,6 +16,7 @@ from typing import Any
 from medprune.bundle import Bundle, export
 from medprune.candidate import Candidate
 from medprune.cohort import Cohort, Split
+from medprune.compression import Compression, compression
 from medprune.cross_validation import CrossStep, cross_validate_steps
 from medprune.errors import BadInput
 from medprune.fold_selection import Selection, Validation
@@ -108,6 +109,7 @@ class Job:
     bundle: Bundle
     seconds: float
     selection: Selection | None = None  # what the folds said, where they chose
+    compression: Compression | None = None  # of the quantised file, where one was asked for
 
     @property
     def models_trained(self) -> int:
@@ -128,6 +130,7 @@ class Job:
             "seconds": self.seconds,
             "bundle": str(self.bundle.folder),
             **({} if self.selection is None else {"selection": self.selection.to_json()}),
+            **({} if self.compression is None else {"compression": self.compression.to_json()}),
         }
 
 
@@ -152,12 +155,14 @@ def run(
     seed: int = 0,
     watch: Watch = iter,
     watch_folds: WatchFolds = iter,
+    int8: str | None = None,
     **settings: Any,
 ) -> Job:
     """Prune ``model``, choose a candidate, open test once, and write its bundle to ``folder``.
 
-    ``watch`` wraps the path's steps and ``watch_folds`` those of the cross-validation, for a progress bar.
-    Raises BadInput; an older bundle in ``folder`` stays as it was until the new one is complete.
+    ``watch`` wraps the path's steps and ``watch_folds`` those of the cross-validation, for a progress bar;
+    ``int8`` asks for a quantised file too, weights or full. Raises BadInput; an older bundle in ``folder``
+    stays as it was until the new one is complete.
     """
     started = time.perf_counter()
     choice = Choice() if choice is None else choice
@@ -173,9 +178,10 @@ def run(
     chosen = choice.of(path) if selection is None else selection.candidate(path)
     dense, pruned = measure(model, cohort.test), measure(chosen.model, cohort.test)
     opened = with_test_opened(chosen.model, parent=model)
+    small = None if int8 is None else compression(chosen.model, cohort, int8)
     record = provenance(path, chosen, cohort, dense, pruned, selection)
-    bundle = export(opened, None, folder, provenance=record)
-    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started, selection)
+    bundle = export(opened, None, folder, provenance=record, int8=None if small is None else small.file)
+    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started, selection, small)
 
 
 def measure(model: RiskModel, split: Split) -> Measured:

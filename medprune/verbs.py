@@ -26,6 +26,7 @@ from medprune.model import RiskModel
 from medprune.model_file import save_model
 from medprune.network import MLP, hidden_widths
 from medprune.performance import check_share
+from medprune.quantisation import check_way
 from medprune.ranking import SCOPES
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
@@ -204,6 +205,7 @@ def prune(options: Options) -> Answer:
         seed=options.seed,
         watch=lambda steps: _bar(steps, "pruning", options, lambda step: (step.number, step.of)),
         watch_folds=lambda steps: _fold_bar(steps, options),
+        int8=options.int8,
         **settings,
     )
     before, after = job.dense, job.pruned
@@ -220,7 +222,8 @@ def prune(options: Options) -> Answer:
         f"{after.size.features} of {before.size.features} features. "
         f"Sensitivity {after.performance.sensitivity:.1%} (was {before.performance.sensitivity:.1%}), "
         f"specificity {after.performance.specificity:.1%} (was {before.performance.specificity:.1%}). "
-        f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}.",
+        f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}."
+        f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}",
     )
 
 
@@ -233,6 +236,8 @@ def _prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     check_granularity(options.granularity)
     _check_one_of("Rule", choice.rule, RULES)
     check_share(choice.margin, "The margin")
+    if options.int8 is not None:
+        check_way(options.int8)
     return settings
 
 

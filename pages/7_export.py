@@ -6,7 +6,7 @@ from pathlib import Path as FilePath
 import pandas as pd
 import streamlit as st
 
-from medprune import Candidate, Cohort, Path, export
+from medprune import Candidate, Cohort, Compression, Path, compression, export
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.flow import Measured, measure, provenance, with_test_opened
 from pages.shared import guide, session
@@ -19,6 +19,14 @@ CONTENTS = {
     "predict.py": "scores a CSV with numpy, pandas and onnxruntime alone",
     "load_torch.py": "the network in plain PyTorch",
     "provenance.json": "hashes of data and parent model, seed, versions, every setting, the search burden",
+}
+
+
+MEGABYTE = 1024**2
+INT8 = {
+    "weights": "weights only: the smallest file, and risks that hardly move",
+    "full": "weights and activations: quicker for wide networks, but risks move more, most of all those of "
+    "patients unlike the train patients",
 }
 
 
@@ -76,6 +84,62 @@ def show(finished: Finished, cohort: Cohort) -> None:
     for name, about in CONTENTS.items():
         st.markdown(f"- `{name}`: {about}")
     st.code("python predict.py PATIENTS.csv RISKS.csv", language="shell")
+    smaller_still(finished, cohort)
+
+
+def smaller_still(finished: Finished, cohort: Cohort) -> None:
+    """Int8, measured before it is offered."""
+    st.subheader("Smaller still: int8")
+    st.markdown(
+        "Store 8-bit integers instead of 32-bit numbers. Whether that makes this network smaller or quicker, "
+        "and whose decision it changes, is measured here before you take it."
+    )
+    way = st.radio("Int8 for", list(INT8), format_func=INT8.__getitem__, key="int8_way")
+    if way not in finished.int8:
+        if st.button("Quantise and measure", icon=":material/compress:", key="int8"):
+            with guide.sentences(), st.spinner("Measuring on this machine…", show_time=True):
+                finished.int8[way] = compression(finished.candidate.model, cohort, way)
+                st.rerun()
+        return
+    measured = finished.int8[way]
+    guide.tiles(int8_tiles(measured))
+    st.markdown(guide.plain(measured.sentence()))
+    runtime = measured.after.runtime_memory
+    st.caption(
+        "Times are medians after a warm-up, on one thread. Memory is the peak of a process that does nothing "
+        "but load the file and predict 1,024 made-up patients"
+        + ("." if runtime is None else f"; {runtime / MEGABYTE:,.1f} MB of it are onnxruntime's own.")
+    )
+    st.download_button(
+        "Download model.int8.onnx",
+        data=measured.file,
+        file_name="model.int8.onnx",
+        mime="application/octet-stream",
+        icon=":material/download:",
+        on_click="ignore",
+        key="download_int8",
+    )
+
+
+def int8_tiles(measured: Compression) -> list[Tile]:
+    before, after, flips = measured.before, measured.after, measured.flips
+    memory, change = "n/a", None
+    if after.peak_memory is not None and before.peak_memory is not None:
+        memory = f"{after.peak_memory / MEGABYTE:,.1f} MB"
+        moved = f"{(after.peak_memory - before.peak_memory) / MEGABYTE:+,.1f} MB"
+        change = guide.SAME if moved[1:] == "0.0 MB" else moved
+    return [
+        Tile("File", size_text(after.bytes), f"{after.bytes / before.bytes - 1:+.0%}"),
+        Tile("Peak memory", memory, change),
+        Tile("1 patient", f"{1e6 * after.one:,.0f} µs", f"{after.one / before.one - 1:+.0%}"),
+        Tile("1,024 patients", f"{1e3 * after.many:,.2f} ms", f"{after.many / before.many - 1:+.0%}"),
+        Tile("Decisions that flip", f"{flips.total:,}", f"{flips.per_1000:.1f} per 1,000"),
+        Tile(
+            "AUROC (tuning)",
+            rate(measured.auroc_after),
+            change_text("auroc", measured.auroc_after - measured.auroc_before),
+        ),
+    ]
 
 
 def compared(dense: Measured, pruned: Measured) -> pd.DataFrame:

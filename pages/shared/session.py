@@ -8,7 +8,17 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from medprune import Agreement, Bundle, Candidate, Cohort, Contributions, Path, RiskModel, Tradeoff
+from medprune import (
+    Agreement,
+    Bundle,
+    Candidate,
+    Cohort,
+    Compression,
+    Contributions,
+    Path,
+    RiskModel,
+    Tradeoff,
+)
 from medprune.flow import Measured
 from medprune.path import acting_at
 from medprune.prices import Prices
@@ -58,6 +68,7 @@ class Finished:
     zip: bytes
     dense: Measured
     pruned: Measured
+    int8: dict[str, Compression] = field(default_factory=dict)  # by its way
 
 
 @dataclass

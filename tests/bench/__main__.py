@@ -1,11 +1,11 @@
-"""Run the benchmark: ``python -m tests.bench [--write FILE]``. Tables are printed as they are done."""
+"""Run the benchmark: ``python -m tests.bench [--only PART ...] [--write FILE]``; it prints as it goes."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from medprune.training import RETRAINING
 from tests.bench.costs import costs
 from tests.bench.data import NHEFS, TABLES
 from tests.bench.methods import STOPS, compare
+from tests.bench.peers import peers
 from tests.bench.report import report
+from tests.bench.toy import toy
 
 SEEDS = range(5)
 PROCESSES = 2
@@ -25,17 +27,23 @@ PACKAGES = ("medprune", "torch", "numpy", "pandas", "scikit-learn")
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     options.add_argument("--write", type=Path, metavar="FILE", help="also write the results, as Markdown")
-    file = options.parse_args().write
-    parts = []
-    for part in results():
+    options.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
+    given = options.parse_args()
+    file, parts = given.write, []
+    for part in results(given.only):
         print(part, flush=True)
         parts.append(part)
     if file is not None:
         file.write_text("\n".join(parts), encoding="utf-8")
 
 
-def results() -> Iterator[str]:
-    """The parts of the report, each when it is ready."""
+def results(parts: Sequence[str]) -> Iterator[str]:
+    """The named parts of the report, each piece when it is ready."""
+    for part in parts:
+        yield from PARTS[part]()
+
+
+def study() -> Iterator[str]:
     yield conditions()
     here = [table for table in TABLES if table.path.exists()]
     yield from (
@@ -45,7 +53,6 @@ def results() -> Iterator[str]:
     done = Parallel(n_jobs=PROCESSES, return_as="generator")(jobs)
     for table in here:
         yield report(table, [result for _ in SEEDS for result in next(done)])
-    yield costs(NHEFS)
 
 
 def conditions() -> str:
@@ -60,6 +67,14 @@ def conditions() -> str:
   deviation.
 - Python {platform.python_version()}, {packages}; {platform.machine()}, {os.cpu_count()} cores.
 """
+
+
+PARTS: dict[str, Callable[[], Iterator[str]]] = {
+    "study": study,
+    "costs": lambda: iter([costs(NHEFS)]),
+    "toy": lambda: toy(PROCESSES),
+    "peers": lambda: peers(PROCESSES),
+}
 
 
 if __name__ == "__main__":
