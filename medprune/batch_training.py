@@ -22,19 +22,19 @@ from medprune.network import frozen
 from medprune.stack import Stack, padded, views
 from medprune.training import Prepared, Schedule, batches, few_threads, retrain
 
-# Networks with fewer parameters are stacked, larger ones retrained one by one. Time of retraining one by
-# one / stacked, on one thread, by how many networks are asked for:
+# Networks with fewer parameters are stacked, larger ones retrained one by one. Processor time of
+# retraining one by one / stacked, on one thread, by how many networks are asked for:
 #
 #                                          1      2      4     16     64
-#   breast cancer, 4,130 parameters      1.0    1.5    2.2    4.7    6.5
-#   NHEFS, 6,434 parameters              0.9    1.2    2.0    3.4    4.9
+#   breast cancer, 4,130 parameters      0.9    1.5    1.9    4.1    5.6
+#   NHEFS, 6,434 parameters              1.0    1.2    2.1    3.1    4.2
 #   breast cancer, 12,354 parameters     1.0           1.9    2.3
 #   breast cancer, 41,090 parameters     1.0           1.5    2.1
 #   breast cancer, 147,714 parameters    1.0           1.0    1.2
 #
 # So size decides, and never how many are asked for together: alone or in company a mask gives the same.
 STACKED_BELOW = 100_000
-MOST_MEMBERS = 64  # in one stack; twice as many were no faster, half as many a tenth slower
+MOST_MEMBERS = 64  # in one stack; twice as many were no faster, half as many a fifth slower
 MOST_NUMBERS = 1 << 24  # activations of one layer for all tuning patients of a stack: bounds its memory
 
 
