@@ -69,10 +69,12 @@ def features_needed(model: RiskModel) -> tuple[str, ...]:
 class Problem:
     """What every strategy is given: the dense model, the patients, and at which granularity to prune.
 
+    ``given`` is the dense model as it came.
     ``evaluator`` retrains and counts; ``prices`` are what the features cost. To the problem's ``model`` a
     removed feature counts as in the average train patient, as a removed unit does.
     """
 
+    given: RiskModel
     model: RiskModel
     granularity: str
     train: Prepared
@@ -93,6 +95,7 @@ class Problem:
         prices.check(model.features)
         train, tuning = (prepare(model.preparation, split) for split in (cohort.train, cohort.tuning))
         return cls(
+            given=model,
             model=replace(model, preparation=model.preparation.removing_to(train.columns)),
             granularity=granularity,
             train=train,
@@ -117,7 +120,7 @@ class Problem:
         on_train = model.risks_of(self.train.columns)
         needed = features_needed(model)
         return Candidate(
-            model=replace(model, preparation=replace(model.preparation, removed_as=())),
+            model=self.given if model is self.model else _as_given(model),
             threshold=threshold,
             requested=requested,
             sparsity=removed_share(model, self.granularity, self.model),
@@ -127,3 +130,8 @@ class Problem:
             tuning_risks=risks,
             price=self.prices.total(needed) if self.prices else float(len(needed)),
         )
+
+
+def _as_given(model: RiskModel) -> RiskModel:
+    """The model, to which a removed feature is a test not taken again; its mask holds what it has removed."""
+    return replace(model, preparation=replace(model.preparation, removed_as=()))

@@ -146,7 +146,7 @@ def _granularity(sub: Parser) -> None:
     sub.add_argument(
         "--granularity", default="weight", metavar="G", help="weight (the default), neuron or feature"
     )
-    sub.add_argument("--scope", metavar="SCOPE", help="layer (the default), global or adaptive")
+    sub.add_argument("--scope", metavar="SCOPE", help="global (the default), layer or adaptive")
 
 
 def _inspect(sub: Parser) -> None:

@@ -1,10 +1,11 @@
 """From scores to what is kept: scopes make layers comparable, cuts are stable and nested.
 
-Raw scores of different layers are not comparable: ranked together at 95 % removed, one network kept
-45 % of its head and 2 % of its hidden layer. Hence the scopes, all giving scores in [0, 1]:
+Raw scores of different layers are not on one scale: ranked together, one network kept 45 % of its head
+and 2 % of its hidden layer at 95 % removed. Hence the scopes, all giving scores in [0, 1]:
 
 - ``layer``: score / the largest score of its layer;
-- ``global``: score / the largest score of all;
+- ``global``: score / the largest score of all: the usual one, as it keeps most when a path scores again
+  in rounds, retrains between them and always keeps a way from input to outcome;
 - ``adaptive``: score squared / the sum of the squares of the scores at least as large in its layer
   (the LAMP normalisation of Lee et al., ICLR 2021, with contributions in place of magnitudes).
 """
@@ -69,6 +70,7 @@ SCOPES: dict[str, Callable[[list[Array]], tuple[Array, ...]]] = {
     "global": _by_largest,
     "adaptive": _adaptive,
 }
+USUAL_SCOPE = "global"
 
 
 def at_threshold(normalised: Sequence[Array], alive: Sequence[NDArray[np.bool_]], threshold: float) -> Kept:

@@ -14,6 +14,7 @@ from medprune.cohort import Split
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.performance import METRICS, check_share, performance
+from medprune.ranking import USUAL_SCOPE
 from medprune.removal import Cut, removed_share
 from medprune.scoring import Contributions
 from medprune.size import SIZES, size_of
@@ -66,7 +67,7 @@ def sweep(
     thresholds: int | NDArray[np.float64] | list[float] = 101,
     *,
     granularity: str = "weight",
-    scope: str = "layer",
+    scope: str = USUAL_SCOPE,
     train: Split | None = None,
 ) -> Tradeoff:
     """Performance on ``split`` (normally tuning) at every threshold, one shot, before retraining.
@@ -87,7 +88,7 @@ def sweep_rows(
     thresholds: int | NDArray[np.float64] | list[float] = 101,
     *,
     granularity: str = "weight",
-    scope: str = "layer",
+    scope: str = USUAL_SCOPE,
     train: Split | None = None,
 ) -> Iterator[dict[str, float]]:
     """The rows of :func:`sweep`, one at a time."""

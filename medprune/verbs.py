@@ -27,7 +27,7 @@ from medprune.model_file import save_model
 from medprune.network import MLP, hidden_widths
 from medprune.performance import check_share
 from medprune.quantisation import check_way
-from medprune.ranking import SCOPES
+from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
 from medprune.selection import RULES
@@ -145,7 +145,7 @@ def scores_csv(scored: Contributions) -> bytes:
 
 
 def sweep(options: Options) -> Answer:
-    name, scope = options.criterion or "contribution", options.scope or "layer"
+    name, scope = options.criterion or "contribution", options.scope or USUAL_SCOPE
     settings = _criterion_settings(name, options)
     check_granularity(options.granularity)
     _check_one_of("Scope", scope, SCOPES)

@@ -13,7 +13,7 @@ from medprune.criteria import CRITERIA, seed_setting
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.performance import check_share
-from medprune.ranking import SCOPES
+from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.removal import Cut, alive_groups, removed_share
 from medprune.scoring import contributions_from, sum_scores
 from medprune.settings import check_settings, setting
@@ -37,7 +37,7 @@ class ContributionPath(Strategy):
     """
 
     criterion: str = setting("contribution", "Criterion", "what a weight is worth", choices=CRITERIA.names())
-    scope: str = setting("global", "Scope", "among which scores the lowest go", choices=tuple(SCOPES))
+    scope: str = setting(USUAL_SCOPE, "Scope", "among which scores the lowest go", choices=tuple(SCOPES))
     sparsities: tuple[float, ...] | None = None
     threshold: float | None = None
     rounds: int = 5

@@ -22,6 +22,7 @@ from medprune import (
 from medprune.flow import Measured
 from medprune.path import acting_at
 from medprune.prices import Prices
+from medprune.ranking import USUAL_SCOPE
 from medprune.runs.jobs import Job, Jobs
 from medprune.training import Epoch
 
@@ -48,7 +49,7 @@ class ScoreSettings:
 
     criterion: str = "contribution"
     granularity: str = "weight"
-    scope: str = "layer"
+    scope: str = USUAL_SCOPE
     balanced: bool = False
     options: tuple[tuple[str, Any], ...] = ()  # the criterion's own settings that were changed
 
