@@ -7,7 +7,7 @@ by threshold: the scores of two networks have no common scale.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -155,9 +155,11 @@ class Selection:
 
     @property
     def figure(self) -> Estimate:
-        """The metric to report: the outer one where nested."""
+        """The metric to report, the outer one where nested; its interval ends where the metric does."""
         reported = self.runs if self.outer is None else self.outer
-        return estimate(reported[self.how.metric].to_numpy(np.float64), self.how.folds)
+        found = estimate(reported[self.how.metric].to_numpy(np.float64), self.how.folds)
+        most = 2.0 if self.how.metric == "brier" else 1.0
+        return replace(found, low=max(found.low, 0.0), high=min(found.high, most))
 
     def comparison(self) -> pd.DataFrame:
         """Dense against chosen on held-out patients, a metric a row: dense, chosen, change, low, high.

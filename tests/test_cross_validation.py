@@ -318,6 +318,8 @@ def test_dense_against_chosen_is_paired_fold_by_fold(selection: Selection) -> No
     assert row["change"] == pytest.approx(row["chosen"] - row["dense"])
     assert row["low"] <= row["change"] <= row["high"]
     assert selection.figure.mean == pytest.approx(row["chosen"])
+    nearly_one = selection.held_out.assign(auroc=np.resize([0.9, 1.0, 1.0], len(selection.held_out)))
+    assert changed(selection, held_out=nearly_one).figure.high <= 1
 
 
 def test_json_is_plain_and_the_sentence_has_its_counts(selection: Selection) -> None:
