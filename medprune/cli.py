@@ -191,12 +191,20 @@ def _prune(sub: Parser) -> None:
     _criterion(sub)
     _granularity(sub)
     sub.add_argument("--strategy", default="contribution", metavar="NAME", help="how to walk (contribution)")
+    sub.add_argument(
+        "--set", metavar="NAME=VALUE", action="append", default=[], help="a setting of the strategy"
+    )
+    sub.add_argument("--prices", metavar="FILE", help="what each feature costs: CSV (feature, price) or JSON")
+    sub.add_argument("--price-unit", default="", metavar="UNIT", help="of the prices, such as EUR or minutes")
     how = sub.add_mutually_exclusive_group()
     how.add_argument("--threshold", type=float, metavar="T", help="cut below this, in [0, 1], in every round")
     how.add_argument("--sparsity", type=float, metavar="S", help="walk until this share is removed")
     how.add_argument("--choose", metavar="RULE", help="one-se (the default) or non-inferior")
     sub.add_argument(
         "--margin", type=float, default=0.02, metavar="D", help="of non-inferior, in AUROC (0.02)"
+    )
+    sub.add_argument(
+        "--smallest", default="parameters", metavar="COUNT", help="of --choose: parameters, features or price"
     )
     folds = sub.add_argument_group("choose by cross-validation (on train and tuning; test stays closed)")
     folds.add_argument("--folds", type=int, metavar="K", help="hold patients out in K folds, such as 5")

@@ -111,6 +111,15 @@ class CrossStep:
     planned_models: int
     selection: Selection | None = None
 
+    def event(self) -> dict[str, Any]:
+        """How far it is."""
+        return {
+            "number": self.number,
+            "of": self.of,
+            "models_trained": self.models_trained,
+            "planned_models": self.planned_models,
+        }
+
 
 def cross_validate(
     model: RiskModel,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -22,10 +22,11 @@ from medprune.errors import BadInput
 from medprune.fold_selection import Selection, Validation
 from medprune.model import Origin, RiskModel
 from medprune.model_file import fingerprint
-from medprune.path import Path, PathStep, prune_steps
+from medprune.path import Path, PathStep, member, prune_steps
 from medprune.performance import Performance, performance
 from medprune.settings_search import search_settings_steps
 from medprune.size import Size, size_of
+from medprune.strategies.contribution import STOPS
 
 Watch = Callable[[Iterable[PathStep]], Iterable[PathStep]]
 WatchFolds = Callable[[Iterable[CrossStep]], Iterable[CrossStep]]
@@ -56,23 +57,32 @@ class Choice:
     rule: str = "one-se"
     margin: float = 0.02
     folds: Validation | None = None
+    smallest: str = "parameters"
 
-    def settings(self) -> dict[str, Any]:
-        """What the choice asks of the strategy."""
+    def settings(self, strategy: str = "contribution") -> dict[str, Any]:
+        """What the choice asks of the strategy, as far as that can be asked for a size or a threshold."""
         if self.threshold is not None and self.sparsity is not None:
             raise BadInput("Choose by a threshold or by a sparsity, not by both.")
+        known = {setting.name for setting in fields(member(strategy))}  # type: ignore[arg-type]
         if self.threshold is not None:
+            if "threshold" not in known:
+                raise BadInput(
+                    f"{strategy!r} cuts at no threshold; use --sparsity or --choose, or the strategy "
+                    "contribution."
+                )
             return {"threshold": self.threshold}
         if self.sparsity is not None:
             if not 0 <= self.sparsity < 1:
                 raise BadInput(f"The sparsity must lie in [0, 1), got {self.sparsity:g}.")
-            return {"sparsities": sparsities_to(self.sparsity)}
+            return {"sparsities": sparsities_to(self.sparsity)} if "sparsities" in known else {}
         return {}
 
     def of(self, path: Path) -> Candidate:
-        if self.threshold is not None or self.sparsity is not None:
+        if self.threshold is not None:
             return path.candidates[-1]
-        return path.choose(self.rule, margin=self.margin)
+        if self.sparsity is not None:
+            return path.smallest_needed(self.sparsity)
+        return path.choose(self.rule, margin=self.margin, smallest=self.smallest)
 
     def by_folds(
         self, model: RiskModel, cohort: Cohort, strategy: str, **settings: Any
@@ -80,9 +90,11 @@ class Choice:
         """The steps of the cross-validation that chooses; ``settings`` are those of :func:`run`."""
         assert self.folds is not None
         rule = self.rule if self.sparsity is None else "smallest"
-        how = replace(self.folds, rule=rule, margin=self.margin)
+        how = replace(self.folds, rule=rule, margin=self.margin, smallest=self.smallest)
         if self.threshold is None:
-            return cross_validate_steps(model, cohort, strategy, how=how, **(self.settings() | settings))
+            return cross_validate_steps(
+                model, cohort, strategy, how=how, **(self.settings(strategy) | settings)
+            )
         if strategy != "contribution":
             raise BadInput(
                 f"The settings at a threshold are searched for the contribution path, not for {strategy!r}; "
@@ -93,8 +105,6 @@ class Choice:
 
 def sparsities_to(target: float) -> tuple[float, ...]:
     """The usual stops below a target sparsity, then the target itself."""
-    from medprune.strategies.contribution import STOPS
-
     return (*(stop for stop in STOPS if stop < target), target)
 
 
@@ -129,6 +139,12 @@ class Job:
             "models_trained": self.models_trained,
             "seconds": self.seconds,
             "bundle": str(self.bundle.folder),
+            "no_longer_needed": [name for name in self.path.dense.needed if name not in self.chosen.needed],
+            "price": {
+                "unit": self.path.prices.unit,
+                "dense": self.path.dense.price,
+                "pruned": self.chosen.price,
+            },
             **({} if self.selection is None else {"selection": self.selection.to_json()}),
             **({} if self.compression is None else {"compression": self.compression.to_json()}),
         }
@@ -137,6 +153,7 @@ class Job:
 def point(candidate: Candidate) -> dict[str, float]:
     """One point of the path, on tuning patients."""
     return {
+        "price": candidate.price,
         "sparsity": candidate.sparsity,
         "parameters": candidate.parameters,
         "features": candidate.features,
@@ -172,7 +189,7 @@ def run(
         *_, done = watch_folds(choice.by_folds(model, cohort, strategy, **common))
         selection = done.selection
     found = {} if selection is None else selection.settings
-    *_, last = watch(prune_steps(model, cohort, strategy, **{**choice.settings(), **common, **found}))
+    *_, last = watch(prune_steps(model, cohort, strategy, **{**choice.settings(strategy), **common, **found}))
     path = last.path
     assert path is not None
     chosen = choice.of(path) if selection is None else selection.candidate(path)
@@ -221,6 +238,7 @@ def provenance(
         "split_seed": cohort.seed,
         "strategy": path.strategy,
         "granularity": path.granularity,
+        "prices": {"unit": path.prices.unit, "of": dict(path.prices.by_feature)},
         "settings": asdict(path.settings),  # type: ignore[call-overload]
         "threshold": chosen.threshold,
         "sparsity": {"requested": chosen.requested, "achieved": chosen.sparsity},

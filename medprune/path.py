@@ -16,6 +16,7 @@ from medprune.cohort import Cohort
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.prices import Prices
+from medprune.registry import Registry
 from medprune.scoring import check_granularity
 from medprune.selection import RULES, Rule
 from medprune.strategies import STRATEGIES, Strategy
@@ -54,6 +55,12 @@ class Path:
     def nearest(self, sparsity: float) -> Candidate:
         """The finished candidate whose removed share is closest to ``sparsity``."""
         return min(self.candidates, key=lambda candidate: abs(candidate.sparsity - sparsity))
+
+    def smallest_needed(self, sparsity: float) -> Candidate:
+        """The one asked for with this share removed; of a search, the largest with so much removed."""
+        asked = [one for one in self.candidates if one.requested == sparsity]
+        enough = [one for one in self.candidates if one.sparsity >= sparsity]
+        return [*asked, *enough, self.candidates[-1]][0]
 
     def choose(
         self,
@@ -131,11 +138,23 @@ class PathStep:
         )
 
 
+def member(name: str) -> type[Strategy]:
+    """The class of the strategy or baseline called ``name``; BadInput when there is none."""
+    return _family(name).get(name)
+
+
 def method(name: str, **settings: Any) -> Strategy:
-    """The strategy or the baseline called ``name`` with its settings; BadInput when there is none."""
-    if name in BASELINES.names():
-        return BASELINES.make(name, **settings)
-    return STRATEGIES.make(name, **settings)
+    """The strategy or baseline called ``name`` with its settings; BadInput when there is none."""
+    return _family(name).make(name, **settings)
+
+
+def explanation(name: str) -> str:
+    """What a strategy or baseline does, in a sentence."""
+    return _family(name).explanation(name)
+
+
+def _family(name: str) -> Registry[Strategy]:
+    return BASELINES if name in BASELINES.names() else STRATEGIES
 
 
 def prune(

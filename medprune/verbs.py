@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace as Options
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,23 +15,19 @@ from tqdm import tqdm
 from medprune.agreement import agreement
 from medprune.bundle import check_target, load_bundle
 from medprune.cohort import Cohort
-from medprune.criteria import CRITERIA, seed_setting
 from medprune.cross_validation import CrossStep
-from medprune.errors import BadInput
-from medprune.flow import Choice, measure, run, with_test_opened
-from medprune.fold_selection import Validation
+from medprune.errors import BadInput, listed
+from medprune.flow import Choice, Job, measure, run, with_test_opened
 from medprune.intake.table_file import read_with_notes
 from medprune.model import RiskModel
 from medprune.model_file import save_model
 from medprune.network import MLP, hidden_widths
+from medprune.options import check_one_of, criterion_settings, prices_of, prune_settings, validation_of
 from medprune.performance import check_share
-from medprune.quantisation import check_way
 from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
-from medprune.selection import RULES
 from medprune.sources import acting, cohort_and_model, cohort_of
-from medprune.strategies import STRATEGIES
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
 from medprune.tables import check_place, csv_bytes, risk_table, write_whole
@@ -90,7 +85,7 @@ def train(options: Options) -> Answer:
 
 def score(options: Options) -> Answer:
     name = options.criterion or "contribution"
-    settings = _criterion_settings(name, options)
+    settings = criterion_settings(name, options)
     if options.out:
         _check_out(options, "the scores")
     cohort, model = cohort_and_model(options)
@@ -146,9 +141,9 @@ def scores_csv(scored: Contributions) -> bytes:
 
 def sweep(options: Options) -> Answer:
     name, scope = options.criterion or "contribution", options.scope or USUAL_SCOPE
-    settings = _criterion_settings(name, options)
+    settings = criterion_settings(name, options)
     check_granularity(options.granularity)
-    _check_one_of("Scope", scope, SCOPES)
+    check_one_of("Scope", scope, SCOPES)
     thresholds = _thresholds(options.thresholds)
     threshold_grid(thresholds)
     cohort, model = cohort_and_model(options)
@@ -188,8 +183,11 @@ def prune(options: Options) -> Answer:
             "model was made on, and use the external one with score, sweep or predict."
         )
     rule = options.choose or "one-se"
-    choice = Choice(options.threshold, options.sparsity, rule, options.margin, _validation(options))
-    settings = _prune_settings(options, choice)
+    choice = Choice(
+        options.threshold, options.sparsity, rule, options.margin, validation_of(options), options.smallest
+    )
+    settings = prune_settings(options, choice)
+    prices = prices_of(options.prices, options.price_unit)
     check_target(options.out)
     hidden_widths(options.hidden)
     cohort, dense = cohort_and_model(options) if options.model else (cohort_of(options), None)
@@ -206,6 +204,7 @@ def prune(options: Options) -> Answer:
         watch=lambda steps: _bar(steps, "pruning", options, lambda step: (step.number, step.of)),
         watch_folds=lambda steps: _fold_bar(steps, options),
         int8=options.int8,
+        prices=prices,
         **settings,
     )
     before, after = job.dense, job.pruned
@@ -222,39 +221,20 @@ def prune(options: Options) -> Answer:
         f"{after.size.features} of {before.size.features} features. "
         f"Sensitivity {after.performance.sensitivity:.1%} (was {before.performance.sensitivity:.1%}), "
         f"specificity {after.performance.specificity:.1%} (was {before.performance.specificity:.1%}). "
+        f"{_spared(job)}"
         f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}."
         f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}",
     )
 
 
-def _prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
-    """The strategy's settings that were given. Everything wrong is told before anything is trained."""
-    given = {"criterion": options.criterion, "scope": options.scope}
-    settings = {name: value for name, value in given.items() if value is not None}
-    STRATEGIES.make(options.strategy, **(choice.settings() | settings))
-    _criterion_settings(options.criterion or "contribution", options)
-    check_granularity(options.granularity)
-    _check_one_of("Rule", choice.rule, RULES)
-    check_share(choice.margin, "The margin")
-    if options.int8 is not None:
-        check_way(options.int8)
-    return settings
-
-
-def _validation(options: Options) -> Validation | None:
-    """How to cross-validate, when --folds asks for it."""
-    if options.folds is not None:
-        return Validation(
-            folds=options.folds,
-            repeats=1 if options.repeats is None else options.repeats,
-            nested=options.nested,
-            processes=options.processes,
-        )
-    if options.repeats is not None or options.nested or options.processes is not None:
-        raise BadInput(
-            "--repeats, --nested and --processes say how to cross-validate; add --folds, such as 5."
-        )
-    return None
+def _spared(job: Job) -> str:
+    """What the next patient is spared, in the user's words."""
+    gone = [name for name in job.path.dense.needed if name not in job.chosen.needed]
+    if not gone:
+        return ""
+    price = job.path.prices.total(gone)
+    cost = f", which cost {price:,.2f} {job.path.prices.unit}".rstrip() if price else ""
+    return f"It no longer needs{cost}: {listed(gone, most=len(gone))}. "
 
 
 def _fold_bar(steps: Iterable[CrossStep], options: Options) -> Iterable[CrossStep]:
@@ -283,37 +263,6 @@ def _trained(options: Options, cohort: Cohort) -> RiskModel:
     *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
     return acting(last.model, options)
-
-
-def _criterion_settings(name: str, options: Options) -> dict[str, Any]:
-    """The settings of a criterion that the shell can give it; BadInput when there is no such criterion."""
-    settings: dict[str, Any] = seed_setting(name, options.seed)
-    rates = getattr(options, "rates", None)
-    if rates is None:
-        return settings
-    if not CRITERIA.get(name).classes_are_predicted:
-        raise BadInput(f"The criterion {name!r} takes no --rates; class_contribution does.")
-    return settings | {"rates": _rates(rates)}
-
-
-def _rates(path: str) -> tuple[tuple[float, ...], ...]:
-    try:
-        rows = json.loads(Path(path).read_text(encoding="utf-8-sig"))
-        rates = tuple(tuple(float(rate) for rate in row) for row in rows)
-    except (OSError, ValueError, TypeError, RecursionError):
-        rates = ()
-    square = all(len(row) == len(rates) and all(0 <= rate <= 1 for rate in row) for row in rates)
-    if not rates or not square:
-        raise BadInput(
-            f"The rates in {Path(path).name!r} could not be read; give JSON with a row for every true class "
-            "and a rate in [0, 1] for every predicted one, such as [[0.9, 0.1], [0.2, 0.8]]."
-        )
-    return rates
-
-
-def _check_one_of(what: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> None:
-    if name not in known:
-        raise BadInput(f"{what} must be one of {', '.join(known)}, got {name!r}.")
 
 
 def _check_out(options: Options, what: str) -> None:

@@ -44,7 +44,7 @@ LAYERS = (
     ("runs",),
     ("flow",),
     ("figures",),
-    ("sources",),
+    ("sources", "options"),
     ("verbs",),
     ("cli",),
 )
