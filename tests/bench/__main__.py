@@ -13,10 +13,11 @@ from joblib import Parallel, delayed
 
 from medprune.training import RETRAINING
 from tests.bench.costs import costs
-from tests.bench.data import NHEFS, TABLES
-from tests.bench.methods import STOPS, compare
+from tests.bench.data import APART, NHEFS, TABLES
+from tests.bench.optimum import optimum
 from tests.bench.peers import peers
 from tests.bench.report import report
+from tests.bench.study import METHODS, run
 from tests.bench.toy import toy
 
 SEEDS = range(5)
@@ -44,33 +45,38 @@ def results(parts: Sequence[str]) -> Iterator[str]:
 
 
 def study() -> Iterator[str]:
+    """Every strategy and baseline: on the tables that settings were chosen on, and on those kept apart."""
     yield conditions()
-    here = [table for table in TABLES if table.path.exists()]
-    yield from (
-        f"{table.name} is skipped: there is no {table.file}.\n" for table in TABLES if table not in here
-    )
-    jobs = [delayed(compare)(table, seed) for table in here for seed in SEEDS]
-    done = Parallel(n_jobs=PROCESSES, return_as="generator")(jobs)
-    for table in here:
-        yield report(table, [result for _ in SEEDS for result in next(done)])
+    for title, tables in (("Tables the settings were chosen on", TABLES), ("Tables kept apart", APART)):
+        here = [table for table in tables if table.there]
+        missing = [table.name for table in tables if table not in here]
+        yield f"## {title}\n"
+        yield "\n".join(f"- {table.name}: sha256 {table.sha256()}" for table in here) + "\n"
+        if missing:
+            yield f"Not there, and so not run: {', '.join(missing)}.\n"
+        for granularity, methods in METHODS.items():
+            jobs = [delayed(run)(t, seed, granularity, m) for t in here for seed in SEEDS for m in methods]
+            done = Parallel(n_jobs=PROCESSES)(jobs)
+            yield report(granularity, here, [result for results in done for result in results])
 
 
 def conditions() -> str:
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"""# Benchmark
 
-- AUROC on locked test patients, mean ± standard deviation over seeds {SEEDS[0]} to {SEEDS[-1]}; a seed
-  deals the patients and starts the network. In brackets: the share of the weights that is really gone.
-- Rounds: {len(STOPS)} to {STOPS[-1]:.0%}, each with up to {RETRAINING.epochs} epochs of retraining. One shot
-  gets the same epochs after its one cut, and "dense, retrained" gets all of them and removes nothing.
-- Two methods are within the spread when the mean of their difference, seed by seed, is at most its standard
-  deviation.
+- AUROC on locked test patients, seeds {SEEDS[0]} to {SEEDS[-1]}; a seed deals the patients and starts the
+  network (64-32). At a level a method is read at its largest finished model with so much removed or more.
+- Every retraining has up to {RETRAINING.epochs} epochs and stops after {RETRAINING.patience} without gain.
+- Intervals are t intervals over all pairs of table and seed; a star where they leave zero out. Seeds of
+  one table share its patients, so they are narrower than they should be.
+- models, s: models trained and seconds on one of two busy cores, the mean of a whole run.
 - Python {platform.python_version()}, {packages}; {platform.machine()}, {os.cpu_count()} cores.
 """
 
 
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "study": study,
+    "optimum": lambda: optimum(PROCESSES),
     "costs": lambda: iter([costs(NHEFS)]),
     "toy": lambda: toy(PROCESSES),
     "peers": lambda: peers(PROCESSES),
