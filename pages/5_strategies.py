@@ -3,15 +3,16 @@
 import pandas as pd
 import streamlit as st
 
-from medprune import Candidate, Path
+from medprune import Candidate, Path, Selection, Validation, cross_validate_steps
 from medprune.baselines import BASELINES
 from medprune.comparison import compare
-from medprune.figures import pareto_chart
+from medprune.figures import pareto_chart, selection_curve, threshold_spread
 from medprune.figures.tradeoff import METRIC_NAMES
-from medprune.path import COUNTS
+from medprune.fold_selection import BAND
+from medprune.path import COUNTS, explanation, member
 from medprune.prices import Prices
 from medprune.scoring import GRANULARITIES
-from medprune.strategies import STRATEGIES, Strategy
+from medprune.strategies import STRATEGIES
 from pages.shared import guide, session, work
 from pages.shared.guide import PLURAL, plain, rate, share
 from pages.shared.session import Run, Study
@@ -28,19 +29,15 @@ COUNT_NAMES = {"parameters": "Parameters", "features": "Features", "price": "Pri
 NO_PRICES = "each feature counts 1, as no prices are given"
 
 
-def member(name: str) -> type[Strategy]:
-    return BASELINES.get(name) if name in BASELINES.names() else STRATEGIES.get(name)
-
-
 def title_of(name: str) -> str:
-    return member(name).title or name
+    return member(name).title
 
 
 # --- what to run -------------------------------------------------------------------------------------
 
 
-def ask(study: Study) -> None:
-    """Which methods, at which granularity, with which settings; and the button that starts them."""
+def ask(study: Study) -> str:
+    """Which methods, with which settings, and the button that starts them; gives the granularity."""
     granularity = st.segmented_control(
         "Remove", GRANULARITIES, default="feature", format_func=PLURAL.get, key="strategy_granularity",
         persist_state="session",
@@ -66,6 +63,7 @@ def ask(study: Study) -> None:
             for name in chosen:
                 work.start(study, title_of(name), name, granularity, seed, given[name])
             st.rerun()
+    return granularity
 
 
 def settings(chosen: list[str]) -> dict[str, dict[str, object]]:
@@ -74,8 +72,7 @@ def settings(chosen: list[str]) -> dict[str, dict[str, object]]:
     with st.expander("Settings of the methods", icon=":material/tune:"):
         for name in chosen:
             st.markdown(f"**{title_of(name)}**")
-            family = BASELINES if name in BASELINES.names() else STRATEGIES
-            st.caption(plain(family.explanation(name)))
+            st.caption(plain(explanation(name)))
             given[name] = dict(form(member(name), {}, key=f"strategy_{name}"))
     return given
 
@@ -206,8 +203,8 @@ def take_clicked(study: Study, paths: list[Path], event: object) -> None:
     if not points or "customdata" not in points[0]:
         return
     which, place = (int(value) for value in points[0]["customdata"][:2])
-    if (which, place) != st.session_state.get("taken_point"):
-        st.session_state["taken_point"] = (which, place)
+    if (which, place) != study.clicked:
+        study.clicked = (which, place)
         study.choose(paths[which].candidates[place], paths[which])
         st.rerun()
 
@@ -215,7 +212,7 @@ def take_clicked(study: Study, paths: list[Path], event: object) -> None:
 def take(study: Study, paths: list[Path]) -> None:
     """Without a mouse: a method and a size."""
     left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
-    names = [f"{member(path.strategy).title or path.strategy}, {PLURAL[path.granularity]}" for path in paths]
+    names = [f"{path.settings.label}, {PLURAL[path.granularity]}" for path in paths]
     which = left.selectbox("Method", range(len(paths)), format_func=names.__getitem__, key="take_method")
     path = paths[which]
     place = middle.selectbox(
@@ -228,10 +225,91 @@ def take(study: Study, paths: list[Path]) -> None:
 
 
 def in_words(candidate: Candidate) -> str:
-    return (
-        f"{candidate.features} features, {candidate.parameters:,} parameters, "
-        f"AUROC {rate(candidate.performance.auroc)}"
+    features = "1 feature" if candidate.features == 1 else f"{candidate.features} features"
+    return f"{features}, {candidate.parameters:,} parameters, AUROC {rate(candidate.performance.auroc)}"
+
+
+# --- how much to remove ------------------------------------------------------------------------------
+
+
+def select(study: Study, granularity: str) -> None:
+    """Cross-validation: how small, judged on patients who are held out in turn."""
+    st.subheader("How small can it be?")
+    st.markdown(
+        "Cross-validation prepares, trains, prunes and retrains anew in every fold, and measures on patients "
+        "who are held out in turn. **The locked test patients stay closed.**"
     )
+    everything = (*STRATEGIES.names(), *BASELINES.names())
+    names = [name for name in everything if granularity in member(name).granularities]
+    name = st.selectbox(
+        "Method to cross-validate", names, index=names.index("contribution"), format_func=title_of,
+        key=f"cross_method_{granularity}",
+    )  # fmt: skip
+    how = Validation(**dict(form(Validation, {}, key="cross")))
+    waiting = study.selecting is not None and study.selecting.state in ("waiting", "running")
+    label = f"Cross-validate: {how.folds} folds" + (f", {how.repeats} times" if how.repeats > 1 else "")
+    if st.button(label, icon=":material/fact_check:", key="cross_validate", disabled=waiting):
+        study.selecting = study.jobs.start(
+            "The cross-validation", cross_validate_steps, study.model, study.cohort, name, how=how,
+            granularity=granularity, prices=study.prices,
+        )  # fmt: skip
+        st.rerun()
+    if waiting:
+        folding(study)
+    elif study.selecting is not None:
+        found(study, study.selecting.result().selection)
+
+
+@st.fragment(run_every=1.0)
+def folding(study: Study) -> None:
+    """How many folds are done; the page is drawn again when all are."""
+    job = study.selecting
+    if job is None or job.state not in ("waiting", "running"):
+        st.rerun()
+        return
+    events = job.events()
+    last = events[-1] if events else {"number": 0, "of": 1, "models_trained": 0, "planned_models": 0}
+    st.progress(
+        last["number"] / max(last["of"], 1),
+        f"{last['number']} of {last['of']} folds, {last['models_trained']:,} of about "
+        f"{last['planned_models']:,} models, {job.seconds:.0f} s",
+    )
+    if st.button("Stop", icon=":material/stop_circle:", key="stop_folds"):
+        study.jobs.stop()
+        st.rerun()
+
+
+def found(study: Study, selection: Selection) -> None:
+    """The choice in words, what to be wary of, and the curve behind it."""
+    st.success(plain(selection.sentence), icon=":material/fact_check:")
+    for warning in selection.warnings:
+        st.warning(plain(warning), icon=":material/warning:")
+    low, high = BAND
+    inside = selection.in_band
+    st.markdown(
+        f"The threshold of the choice lies between {low:g} and {high:g}, where one usually looks for it, in "
+        f"**{inside} of {len(selection.thresholds)} folds**. Thresholds of different rounds are not "
+        "comparable: what is chosen is the share removed."
+    )
+    left, right = st.columns([3, 2])
+    with left:
+        guide.chart(
+            selection_curve(selection), key="selection",
+            alt=f"{METRIC_NAMES[selection.how.metric]} on held-out patients against the share removed.",
+        )  # fmt: skip
+    with right:
+        guide.chart(
+            threshold_spread(selection), key="thresholds", alt="Thresholds of the choice, fold by fold."
+        )
+    paths = [run.path for run in study.runs if run.path is not None]
+    same = [p for p in paths if (p.strategy, p.granularity) == (selection.strategy, selection.granularity)]
+    if not same:
+        st.caption(f"Run {title_of(selection.strategy)} above to take its model of this size.")
+    elif st.button("Take the model of this size", icon=":material/check:", key="take_selected"):
+        study.choose(selection.candidate(same[-1]), same[-1])
+        st.rerun()
+    with st.expander("Every size, as a table"):
+        guide.table(selection.table.reset_index().round(4), key="selection_table")
 
 
 def chosen(study: Study, candidate: Candidate, path: Path) -> None:
@@ -254,7 +332,7 @@ guide.opening(
     "Which way of pruning keeps most at the same size? **Three families and what a statistician would do "
     "instead, on one chart.** All figures are on tuning patients.",
 )
-ask(study)
+granularity = ask(study)
 watch(study)
 finished = [run for run in study.runs if run.path is not None]
 with guide.sentences():
@@ -265,5 +343,6 @@ with guide.sentences():
             "Nothing has run yet. The chosen methods run in processes of their own: you can go on meanwhile.",
             icon=":material/info:",
         )
+    select(study, granularity)
     if study.chosen is not None and study.chosen_path is not None:
         chosen(study, study.chosen, study.chosen_path)

@@ -44,6 +44,7 @@ class RandomSearch(Strategy):
     features_too: bool = setting(False, "Features too", "draw the features along with the neurons")
     schedule: Schedule = RETRAINING
     name = "random_search"
+    title = "Random search"
     granularities = ("neuron", "feature")
     counts_models = True
 

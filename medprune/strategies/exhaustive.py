@@ -34,6 +34,7 @@ class Exhaustive(Strategy):
     among: tuple[str, ...] | None = None
     schedule: Schedule = RETRAINING
     name = "exhaustive"
+    title = "Every subset"
     counts_models = True
 
     def __post_init__(self) -> None:

@@ -55,6 +55,7 @@ class GeneticSearch(Strategy):
     checkpoint: str | None = None
     schedule: Schedule = RETRAINING
     name = "genetic"
+    title = "Genetic search"
     granularities = ("neuron", "feature")
 
     def __post_init__(self) -> None:

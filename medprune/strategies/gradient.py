@@ -37,6 +37,7 @@ class GradientPath(Strategy):
     steps: int = setting(250, "Steps", "of training while the price rises tenfold", low=10, high=100_000)
     schedule: Schedule = RETRAINING
     name = "gradient"
+    title = "Gates (gradient)"
 
     def __post_init__(self) -> None:
         check_settings(self)

@@ -31,6 +31,7 @@ class Greedy(ByDrop):
         0.1, "Share between retrainings", "what goes, one by one, before the rest is trained", low=0, high=0.5
     )
     name = "greedy"
+    title = "Greedy elimination"
     granularities = ("neuron", "feature")
 
     def planned(self, problem: Problem) -> int:

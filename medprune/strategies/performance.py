@@ -110,6 +110,7 @@ class PerformancePath(ByDrop):
     """
 
     name = "performance"
+    title = "By performance"
 
     def planned(self, problem: Problem) -> int:
         return 1 + len(self._stops(problem))

@@ -107,6 +107,7 @@ class Study:
     prices: Prices = field(default_factory=Prices)
     jobs: Jobs = field(default_factory=Jobs)
     runs: list[Run] = field(default_factory=list)
+    clicked: tuple[int, int] | None = None  # the point of the chart that was taken last
     selecting: Job | None = None  # a cross-validation, running or over
 
     def use_table(self, table: Table, cohort: Cohort) -> None:
