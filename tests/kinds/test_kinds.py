@@ -59,9 +59,9 @@ def test_plain_layers_score_as_the_plain_network_does(criterion: str) -> None:
     found = score_kind(network, Arrays(columns, outcome), criterion)
     sums = sum_scores(model, Prepared(columns, outcome), CRITERIA.make(criterion))
     patients = float(sums.patients.sum())
-    for mine, old in zip(found.weights.values(), sums.weights, strict=True):
+    for mine, old in zip(found.weights.values(), sums.scores.weights, strict=True):
         np.testing.assert_allclose(mine, old.sum(dim=0).numpy() / patients, rtol=1e-4, atol=1e-7)
-    for place, old in enumerate(sums.units, start=1):
+    for place, old in enumerate(sums.scores.units, start=1):
         mine = found.groups[f"linear_{place}.units"]
         np.testing.assert_allclose(mine, old.sum(dim=0).numpy() / patients, rtol=1e-4, atol=1e-7)
 

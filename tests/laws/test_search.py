@@ -47,7 +47,7 @@ def test_exhaustive_is_brute_force(cohort: Cohort, model: RiskModel, metric: str
     for candidate in path.candidates[1:]:
         values = []
         for chosen in combinations(range(4), candidate.features):
-            masked = keep_exactly(model, np.isin(np.arange(4), chosen), None, None, ())
+            masked = keep_exactly(problem.model, np.isin(np.arange(4), chosen), None, None, ())
             assert masked is not None
             [alone] = retrain_many(
                 [masked],
