@@ -13,6 +13,8 @@ from hypothesis import settings
 
 REPO = Path(__file__).resolve().parents[1]
 
+torch.set_num_threads(1)  # small networks: a second thread costs more waiting than it saves
+
 # No deadline: the first example of a law pays for torch's start-up. CI repeats the same examples.
 settings.register_profile("developer", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
