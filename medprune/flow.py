@@ -140,20 +140,19 @@ class Job:
             "seconds": self.seconds,
             "bundle": str(self.bundle.folder),
             "no_longer_needed": [name for name in self.path.dense.needed if name not in self.chosen.needed],
-            "price": {
-                "unit": self.path.prices.unit,
-                "dense": self.path.dense.price,
-                "pruned": self.chosen.price,
-            },
+            **(self._price() if self.path.prices else {}),
             **({} if self.selection is None else {"selection": self.selection.to_json()}),
             **({} if self.compression is None else {"compression": self.compression.to_json()}),
         }
+
+    def _price(self) -> dict[str, Any]:
+        dense, pruned = self.path.dense.price, self.chosen.price
+        return {"price": {"unit": self.path.prices.unit, "dense": dense, "pruned": pruned}}
 
 
 def point(candidate: Candidate) -> dict[str, float]:
     """One point of the path, on tuning patients."""
     return {
-        "price": candidate.price,
         "sparsity": candidate.sparsity,
         "parameters": candidate.parameters,
         "features": candidate.features,

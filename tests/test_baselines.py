@@ -109,7 +109,8 @@ def test_the_same_seed_gives_the_same_and_nothing_given_changes(
     drawn = np.random.get_state()
     how = BASELINES.make(name, **quick(name))
     first, second = (
-        list(islice(how.candidates(Problem.of(model, cohort, granularity, seed=3)), 2)) for _ in range(2)
+        list(islice(filter(None, how.candidates(Problem.of(model, cohort, granularity, seed=3))), 2))
+        for _ in range(2)
     )
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one.tuning_risks, other.tuning_risks)

@@ -222,7 +222,7 @@ def test_prune(how: tuple[str, ...], shell: Shell, place: Path, tmp_path: Path) 
     found = shell.json(*on(place, "prune", *how, "--granularity", "neuron", "--out", tmp_path / "b"))
     assert set(found) == {
         *("dense", "pruned", "threshold", "sparsity", "strategy", "granularity", "path"),
-        *("models_trained", "seconds", "bundle"),
+        *("models_trained", "seconds", "bundle", "no_longer_needed"),
     }
     assert set(found["dense"]) == set(found["pruned"]) == MEASURED
     assert set(found["sparsity"]) == {"requested", "achieved"}

@@ -28,7 +28,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that train for a moment."""
-    monkeypatch.setattr("medprune.verbs.Validation", lambda **how: Validation(**how, schedule=QUICK))
+    monkeypatch.setattr("medprune.options.Validation", lambda **how: Validation(**how, schedule=QUICK))
     grid = {"rounds": (1, 2), "scope": ("layer",), "learning_rate": (2e-3,), "epochs": (3,)}
     monkeypatch.setattr("medprune.settings_search.GRID", grid)
 
