@@ -171,9 +171,15 @@ def show(study: Study, runs: list[Run]) -> None:
     )
     take_clicked(study, paths, event)
     in_words_of(paths, metric, count)
+    st.markdown("What it took: " + "; ".join(burden(path) for path in paths) + ".")
     take(study, paths)
     with st.expander("Every finished model, as a table"):
         guide.table(work.table_of_paths(paths), key="strategies")
+
+
+def burden(path: Path) -> str:
+    """What a method had to train: the more a search has tried, the more its best figure flatters it."""
+    return f"{plain(path.settings.label)} {path.models_trained:,} models in {path.seconds:.0f} s"
 
 
 def in_words_of(paths: list[Path], metric: str, count: str) -> None:
