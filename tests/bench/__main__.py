@@ -6,6 +6,7 @@ import argparse
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,24 +41,22 @@ def main() -> None:
 
 def results(parts: Sequence[str]) -> Iterator[str]:
     """The named parts of the report, each piece when it is ready."""
+    yield conditions()
     for part in parts:
         yield from PARTS[part]()
 
 
-def study() -> Iterator[str]:
+def study(granularity: str) -> Iterator[str]:
     """Every strategy and baseline: on the tables that settings were chosen on, and on those kept apart."""
-    yield conditions()
+    yield f"## {granularity.capitalize()}s\n"
     for title, tables in (("Tables the settings were chosen on", TABLES), ("Tables kept apart", APART)):
         here = [table for table in tables if table.there]
-        missing = [table.name for table in tables if table not in here]
-        yield f"## {title}\n"
-        yield "\n".join(f"- {table.name}: sha256 {table.sha256()}" for table in here) + "\n"
-        if missing:
-            yield f"Not there, and so not run: {', '.join(missing)}.\n"
-        for granularity, methods in METHODS.items():
-            jobs = [delayed(run)(t, seed, granularity, m) for t in here for seed in SEEDS for m in methods]
-            done = Parallel(n_jobs=PROCESSES)(jobs)
-            yield report(granularity, here, [result for results in done for result in results])
+        methods = METHODS[granularity]
+        jobs = [
+            delayed(run)(table, seed, granularity, m) for table in here for seed in SEEDS for m in methods
+        ]
+        done = Parallel(n_jobs=PROCESSES)(jobs)
+        yield report(title, granularity, here, [result for results in done for result in results])
 
 
 def conditions() -> str:
@@ -70,12 +69,21 @@ def conditions() -> str:
 - Intervals are t intervals over all pairs of table and seed; a star where they leave zero out. Seeds of
   one table share its patients, so they are narrower than they should be.
 - models, s: models trained and seconds on one of two busy cores, the mean of a whole run.
+{chr(10).join(hashes())}
 - Python {platform.python_version()}, {packages}; {platform.machine()}, {os.cpu_count()} cores.
 """
 
 
+def hashes() -> Iterator[str]:
+    """Which tables these are; a missing one is told."""
+    for table in (*TABLES, *APART):
+        yield f"- {table.name}: " + (
+            f"sha256 {table.sha256()}" if table.there else "not there, and so not run"
+        )
+
+
 PARTS: dict[str, Callable[[], Iterator[str]]] = {
-    "study": study,
+    **{granularity: partial(study, granularity) for granularity in METHODS},
     "optimum": lambda: optimum(PROCESSES),
     "costs": lambda: iter([costs(NHEFS)]),
     "toy": lambda: toy(PROCESSES),

@@ -14,14 +14,14 @@ from tests.bench.study import DENSE, PATH, Result
 WIN = 0.95
 
 
-def report(granularity: str, tables: Sequence[Table], results: Sequence[Result]) -> str:
+def report(title: str, granularity: str, tables: Sequence[Table], results: Sequence[Result]) -> str:
     """One granularity over some tables: who keeps most, by how much, and where it differs by table."""
     frame = pd.DataFrame([r for r in results if r.granularity == granularity])
     pruned = frame[frame.method != DENSE]
     levels = sorted(pruned.level.unique(), reverse=granularity == "feature")
     names = list(dict.fromkeys(pruned.method))
     parts = [
-        f"### {granularity.capitalize()}s",
+        f"### {title}",
         "Mean AUROC over tables and seeds, and in brackets the mean rank (1 is best):",
         grid(["method", *(_level(granularity, level) for level in levels), "models", "s"],
              [_row(pruned, name, levels) for name in names]),
