@@ -155,10 +155,10 @@ def show(study: Study, runs: list[Run]) -> None:
     """The chart, what it says in words, and every candidate in a table."""
     paths = [run.path for run in runs if run.path is not None]
     left, right = st.columns(2)
-    metric = left.segmented_control(
-        "Metric", list(METRIC_NAMES), default="auroc", format_func=METRIC_NAMES.get, key="strategy_metric",
+    metric = left.selectbox(
+        "Metric", list(METRIC_NAMES), format_func=METRIC_NAMES.get, key="strategy_metric",
         persist_state="session",
-    ) or "auroc"  # fmt: skip
+    )  # fmt: skip
     count = right.segmented_control(
         "Against", COUNTS, default=default_count(paths), format_func=COUNT_NAMES.get, key="strategy_count",
         persist_state="session", help=None if study.prices else f"Price: {NO_PRICES}.",

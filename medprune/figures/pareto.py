@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from medprune.candidate import Candidate
 from medprune.comparison import interval_of, labels
 from medprune.errors import BadInput
-from medprune.figures.style import CLASSES, figure, inert
+from medprune.figures.style import CLASSES, KEPT, figure, inert
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.path import COUNTS, Path
 from medprune.performance import check_metric
@@ -53,7 +53,7 @@ def pareto_chart(
             y=[chosen.performance[metric]],
             name="chosen",
             mode="markers",
-            marker={"size": 18, "color": "black", "symbol": "circle-open", "line": {"width": 2}},
+            marker={"size": 18, "color": KEPT, "symbol": "circle-open", "line": {"width": 3}},
             hoverinfo="skip",
         )
     if paths:

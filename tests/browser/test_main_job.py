@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Page, expect
 
 from medprune import load_bundle, load_cohort, performance
@@ -67,6 +69,36 @@ def test_the_main_job(page: Page, tmp_path: Path) -> None:
     said = page.get_by_text("the smaller model reaches").inner_text()
     shown = float(re.search(r"AUROC of (0\.\d+)", said).group(1))
     the_bundle_gives_the_same_risks(archive, shown, tmp_path)
+
+
+def test_strategies_side_by_side_and_a_click_takes_a_model(page: Page) -> None:
+    press(page, "Try breast cancer biopsies")
+    press(page, "Next: a model")
+    press(page, "Train")
+    expect(page.get_by_text("tells patients apart")).to_be_visible()
+    page.get_by_role("link", name="Strategies").click()
+    press(page, "Run the 4 methods")
+    expect(page.get_by_text("What it took:")).to_be_visible()
+    expect(page.get_by_text("at work for")).to_have_count(0)
+    expect(page.get_by_text(": waiting")).to_have_count(0)
+    points = page.locator(".js-plotly-plot .scatterlayer .points path")
+    expect(points.nth(40)).to_be_visible()
+    click_some_point(page)
+    expect(page.get_by_text("Chosen:")).to_be_visible()
+    expect(page.get_by_text("It no longer needs")).to_be_visible()
+
+
+def click_some_point(page: Page) -> None:
+    """Click points until one is taken: another may lie over a point, and plotly draws while we look."""
+    points = page.locator(".js-plotly-plot .scatterlayer .points path")
+    for place in range(3, 30):
+        with contextlib.suppress(PlaywrightError):  # the chart was drawn anew meanwhile
+            points.nth(place).scroll_into_view_if_needed(timeout=5_000)
+            box = points.nth(place).bounding_box(timeout=5_000)
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.wait_for_timeout(2_000)
+        if page.get_by_text("Chosen:").count():
+            return
 
 
 def drag_the_threshold(page: Page) -> None:
