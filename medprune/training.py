@@ -87,11 +87,7 @@ class TrainStep:
 def train(
     cohort: Cohort, spec: MLP | None = None, *, seed: int = 0, schedule: Schedule | None = None
 ) -> RiskModel:
-    """Train a network on the cohort's train split, stopping early by the loss on tuning.
-
-    >>> train.__name__
-    'train'
-    """
+    """Train a network on the cohort's train split, stopping early by the loss on tuning."""
     *_, last = train_steps(cohort, spec, seed=seed, schedule=schedule)
     assert last.model is not None
     return last.model
