@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -28,15 +28,6 @@ SEARCHES = (("feature", False), ("neuron", False), ("neuron", True))
 
 def small(**settings: object) -> GeneticSearch:
     return GeneticSearch(**({"population": 6, "generations": 3, "schedule": QUICK} | settings))  # type: ignore[arg-type]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On a busy machine a second thread makes these many small products five times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,15 +19,6 @@ from medprune.strategies.gradient import GradientPath, stops
 from tests.makers import patient_cohort, patient_table, untrained_model
 
 QUICK = {"steps": 60, "schedule": Schedule(epochs=2, patience=2)}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """On a busy machine a second thread makes these many small products five times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

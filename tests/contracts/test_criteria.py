@@ -6,7 +6,6 @@ A new criterion is picked up by itself; it needs one function in ``by_hand.py``,
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
@@ -53,15 +52,6 @@ def three_columns() -> Preparation:
 
 
 PREPARATION = three_columns()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Products this small are not worth waiting for a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def small_case(
