@@ -34,5 +34,6 @@ page = st.navigation(
     ]
 )
 with guide.boundary():
+    session.study().visit(page.url_path)
     guide.sidebar(session.study())
     page.run()

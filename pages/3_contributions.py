@@ -88,7 +88,7 @@ def show(study: Study, how: ScoreSettings) -> None:
 def cut(study: Study, scores: Contributions, who: str, layer: str) -> None:
     """The histogram, and the threshold that cuts through it."""
     how, what = study.scoring, PLURAL[study.scoring.granularity]
-    grid = [float(t) for t in work.GRID]
+    grid = work.grid(study)
     threshold = st.select_slider(
         "Threshold: what scores below it would be removed", grid,
         value=min(grid, key=lambda t: abs(t - study.threshold)),

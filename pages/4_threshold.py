@@ -1,6 +1,8 @@
 """Threshold: size against performance, before and after retraining."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -10,8 +12,10 @@ from medprune.figures import feature_bars, kept_by_layer, tradeoff_curve
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.selection import RULES
 from medprune.training import RETRAINING
+from pages.components.live import live
+from pages.components.live.payload import TILES, changed, label, text_of
 from pages.shared import guide, session, work
-from pages.shared.guide import PLURAL, Tile, change_text, metric_text, rate, share, size_text
+from pages.shared.guide import PLURAL, Tile, metric_text, rate, share, size_text
 from pages.shared.session import Study
 
 WORTH_SAYING = 0.05  # a fall of sensitivity or specificity
@@ -21,31 +25,71 @@ RULE_NAMES = {"one-se": "smallest within one standard error", "non-inferior": "s
 @st.fragment
 def slide(study: Study, sweep: Tradeoff, path: Path | None) -> None:
     """The slider, and everything that moves with it."""
-    grid = [float(t) for t in work.GRID]
-    nearest = min(grid, key=lambda t: abs(t - study.threshold))
-    threshold = float(
-        st.select_slider(
-            "Pruning threshold: what scores below it is removed, and what then leads nowhere",
-            grid,
-            value=nearest,
-            format_func=lambda t: f"{t:.4g}",
-            key="threshold",
-        )
+    if st.toggle(
+        "Plain slider",
+        key="plain",
+        persist_state="session",
+        help="moves when it is let go; for browsers in which the live picture does not come up",
+    ):
+        plain_slider(study, sweep)
+        guide.tiles(headline(sweep, work.place_of(study, sweep)))
+        draw(study, sweep, path)
+    else:
+        moved(study, *live(work.live_payload(study, sweep, path), key="live"))
+    with st.container(key="exact"):
+        exact(study, sweep, path)
+
+
+def moved(study: Study, told: Mapping[str, Any] | None, act_at: float | None) -> None:
+    """What the live picture has told: where it was let go, or a risk to act at from here on."""
+    if told is not None:
+        work.hear(study, told)
+    if act_at is not None:
+        study.use_act_at(float(act_at))
+        st.rerun()
+
+
+def plain_slider(study: Study, sweep: Tradeoff) -> None:
+    grid = sweep.thresholds.tolist()
+    study.threshold = st.select_slider(
+        "Pruning threshold: what scores below it is removed, and what then leads nowhere",
+        grid,
+        value=grid[work.place_of(study, sweep)],
+        format_func=lambda t: f"{t:.4g}",
+        key="threshold",
     )
-    study.threshold = threshold
-    row, dense = sweep.at(threshold), sweep.table.iloc[0]
+
+
+def headline(sweep: Tradeoff, place: int) -> list[Tile]:
+    """The figures of the live picture, as plain tiles."""
+    row, dense = sweep.table.iloc[place], sweep.table.iloc[0]
+    what = PLURAL[sweep.granularity]
+    return [
+        Tile(label(name, what), text_of(name, row[name]), changed(name, row[name], dense[name]) or None)
+        for name in TILES
+    ]
+
+
+def exact(study: Study, sweep: Tradeoff, path: Path | None) -> None:
+    """The threshold that was let go, counted again on all tuning patients, beside the finished models."""
+    shown = sweep.table.iloc[work.place_of(study, sweep)]
+    row = work.exact(study, float(shown["threshold"]))
+    same = all(text_of(name, row[name]) == text_of(name, shown[name]) for name in TILES)
+    was = "the picture said the same" if same else f"the picture said AUROC {rate(shown['auroc'])}"
+    st.markdown(
+        f":material/done_all: **Exact**, counted again on {study.cohort.tuning.told()}: threshold "
+        f"{row['threshold']:.4g} removes {share(row['sparsity'])} and leaves AUROC at {rate(row['auroc'])}, "
+        f"acting at a risk of {study.model.act_at:.0%}; {was}{f' from a sample of {sweep.sampled:,}' if sweep.sampled else ''}."
+    )
     finished = None if path is None else path.nearest(float(row["sparsity"]))
-    guide.tiles(headline(row, dense, finished, PLURAL[sweep.granularity]))
-    left, right = st.columns([3, 2])
+    figures = side_by_side(work.dense_row(study, sweep), row, finished)
+    left, right = st.columns([3, 2], vertical_alignment="top")
     with left:
-        draw(study, sweep, path, threshold)
-    with right:
-        st.markdown("**Side by side**, on tuning patients")
-        figures = side_by_side(dense, row, finished)
         st.table(figures)
         guide.csv_button(figures.reset_index(names="figure"), key="side_by_side", label="Table as CSV")
+    with right:
         if finished is None:
-            st.caption("Retrain along the path to fill the last column.")
+            st.caption("Retrain along the path to see what finished models of that size reach.")
         elif st.button(
             f"Take the finished model: {share(finished.sparsity)} removed",
             key="take",
@@ -53,27 +97,6 @@ def slide(study: Study, sweep: Tradeoff, path: Path | None) -> None:
         ):
             study.choose(finished, path)
             st.rerun()
-
-
-def headline(row: pd.Series, dense: pd.Series, finished: Candidate | None, what: str) -> list[Tile]:
-    """The numbers to watch while sliding."""
-    auroc = row["auroc"] - dense["auroc"]
-    shown = [
-        Tile(f"{what.capitalize()} removed", share(row["sparsity"])),
-        Tile("One-cut AUROC", rate(row["auroc"]), change_text("auroc", auroc), help="before retraining"),
-        Tile("Parameters", f"{row['parameters']:,.0f}", f"of {dense['parameters']:,.0f}"),
-        Tile("Features", f"{row['features']:,.0f}", f"of {dense['features']:,.0f}"),
-    ]
-    if finished is not None:
-        retrained = finished.performance.auroc - dense["auroc"]
-        tile = Tile(
-            "Path AUROC",
-            rate(finished.performance.auroc),
-            change_text("auroc", retrained),
-            help=f"the nearest finished model of the path, {share(finished.sparsity)} removed",
-        )
-        shown.insert(2, tile)
-    return shown
 
 
 def side_by_side(dense: pd.Series, row: pd.Series, finished: Candidate | None) -> pd.DataFrame:
@@ -96,7 +119,20 @@ def side_by_side(dense: pd.Series, row: pd.Series, finished: Candidate | None) -
     return pd.DataFrame(table).T
 
 
-def draw(study: Study, sweep: Tradeoff, path: Path | None, threshold: float) -> None:
+@st.fragment(run_every=1.0)
+def sharpening(study: Study, sweep: Tradeoff) -> None:
+    """Say that the figures are a sample's; take the exact ones as soon as they are there."""
+    if work.sharpened(study):
+        st.rerun()
+    st.info(
+        f"These figures come from a sample of {sweep.sampled:,} of {len(study.cohort.tuning):,} tuning "
+        f"patients; AUROC is drawn with its 95 % interval. All patients are being counted: "
+        f"{work.sharpness(study):.0%}.",
+        icon=":material/hourglass_top:",
+    )
+
+
+def draw(study: Study, sweep: Tradeoff, path: Path | None) -> None:
     metric = st.segmented_control(
         "Metric",
         list(METRIC_NAMES),
@@ -111,7 +147,7 @@ def draw(study: Study, sweep: Tradeoff, path: Path | None, threshold: float) -> 
             sweep.table,
             () if path is None else path.candidates,
             metric=metric,
-            threshold=threshold,
+            threshold=study.threshold,
             chosen=study.chosen if path is not None and path is study.chosen_path else None,
             dense=float(sweep.table.iloc[0][metric]),
             what=PLURAL[sweep.granularity],
@@ -233,6 +269,8 @@ with guide.sentences():
     retrain(study)
     if study.chosen is not None and study.chosen_path is not None:
         told(study.chosen, study.chosen_path)
+    if sweep.sampled is not None:
+        sharpening(study, sweep)
     slide(study, sweep, study.path)
     if study.path is not None:
         choose(study, study.path)

@@ -50,14 +50,19 @@ def histogram(scores: Array, threshold: float) -> Histogram:
     return Histogram(edges, removed, kept)
 
 
+def log_edges(edges: Array) -> Array:
+    """The edges (bins + 1,) on a logarithmic axis, the first bin (0 to the floor) as wide as the second."""
+    logarithms: Array = np.log10(np.maximum(edges, FLOOR * edges[1] / edges[2]))
+    return logarithms
+
+
 def contribution_histogram(
     scores: Array, threshold: float, *, title: str, what: str, scope: str = "layer"
 ) -> go.Figure:
     """How many ``what`` (weights, neurons, features) score how much; grey goes, blue stays."""
     bins = histogram(scores, threshold)
-    # The first bin (0 to the floor) is drawn as wide as the others, at the left end of the axis.
-    left = np.log10(np.maximum(bins.edges[:-1], FLOOR * bins.edges[1] / bins.edges[2]))
-    right = np.log10(np.maximum(bins.edges[1:], FLOOR))
+    edges = log_edges(bins.edges)
+    left, right = edges[:-1], edges[1:]
     shown = figure(title=title, x=SCALES[scope], y=f"number of {what}", barmode="stack")
     for name, counts, colour in (("removed", bins.removed, REMOVED), ("kept", bins.kept, KEPT)):
         shown.add_bar(

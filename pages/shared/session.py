@@ -60,6 +60,18 @@ class ScoreSettings:
 
 
 @dataclass
+class View:
+    """Where the live threshold stands beside its threshold: what is drawn, and how it is weighed."""
+
+    metric: str = "auroc"
+    scale: str = "logarithmic"
+    tolerance: float = 0.02  # of the metric that is drawn
+    klass: int = 0  # of the classes that are acted on
+    risk: float | None = None  # acted at; None: the model's own
+    ratio: float | None = None  # false alarms that one missed case weighs as much as; None: the odds of the risk
+
+
+@dataclass
 class Finished:
     """A bundle that was built, and what the test patients said."""
 
@@ -98,7 +110,9 @@ class Study:
     scores: dict[Scored, Contributions] = field(default_factory=dict)
     agreements: dict[tuple[Scored, str], Agreement] = field(default_factory=dict)  # and granularity
     sweeps: dict[ScoreSettings, Tradeoff] = field(default_factory=dict)
+    sharpening: dict[ScoreSettings, Job] = field(default_factory=dict)  # exact sweeps under way
     threshold: float = START
+    view: View = field(default_factory=View)
     paths: dict[ScoreSettings, Path] = field(default_factory=dict)
     chosen: Candidate | None = None
     chosen_path: Path | None = None
@@ -109,6 +123,14 @@ class Study:
     runs: list[Run] = field(default_factory=list)
     clicked: tuple[int, int] | None = None  # the point of the chart that was taken last
     selecting: Job | None = None  # a cross-validation, running or over
+    live: tuple[tuple[Any, ...], dict[str, Any]] | None = None  # what the live threshold was sent, and for what
+    page: str = ""  # the one that is open
+    visits: int = 0  # pages opened so far
+
+    def visit(self, page: str) -> None:
+        """A page is shown: another one than before counts as a visit."""
+        if page != self.page:
+            self.page, self.visits = page, self.visits + 1
 
     def use_table(self, table: Table, cohort: Cohort) -> None:
         self.table, self.draft, self.choosing = table, None, False
@@ -125,7 +147,8 @@ class Study:
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
         self.model, self.epochs = model, epochs
         self.scores, self.agreements, self.sweeps, self.paths = {}, {}, {}, {}
-        self.threshold = START
+        self.sharpening = {}
+        self.threshold, self.view = START, View()
         self.jobs.close()
         self.jobs, self.runs, self.selecting = Jobs(), [], None
         self.choose(None, None)
@@ -135,7 +158,8 @@ class Study:
         if self.model is None or self.cohort is None:
             return
         self.model = replace(self.model, act_at=act_at)
-        self.sweeps = {}
+        self.sweeps, self.sharpening = {}, {}
+        self.view.risk = None
         for run in self.runs:
             run.path = None if run.path is None else self._acting_at(run.path, act_at)
         for how, path in self.paths.items():

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from medprune import Agreement, Candidate, Contributions, Path, Tradeoff, agreement, prune_steps, score
+from medprune import (
+    Agreement,
+    Candidate,
+    Contributions,
+    Path,
+    Tradeoff,
+    agreement,
+    prune_steps,
+    score,
+    sweep,
+)
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.path import acting_at
 from medprune.ranking import normalise
 from medprune.removal import alive_groups
-from medprune.sweep import COLUMNS, sweep_rows
+from medprune.sweep import sweep_steps
 from medprune.training import RETRAINING
-from pages.shared.session import Run, ScoreSettings, Study
+from pages.components.live.payload import payload
+from pages.shared.session import Run, ScoreSettings, Study, View
 
-# The document's thresholds live between 0.01 and 0.1: even steps on a logarithmic scale show them.
-GRID = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 101)])
+MANY_PATIENTS = 20_000  # of tuning: beyond, the first sweep is a sample's
+SAMPLE = 5_000
 
 
 def scored(study: Study) -> Contributions:
@@ -52,27 +64,121 @@ def normalised(study: Study, scores: tuple[np.ndarray, ...]) -> tuple[np.ndarray
 
 
 def swept(study: Study) -> Tradeoff:
-    """The one-shot sweep under the study's settings, computed once."""
+    """The one-shot sweep under the study's settings, computed once.
+
+    With many tuning patients the first answer is a sample's; a job counts all of them meanwhile.
+    """
     how = study.scoring
     if how not in study.sweeps:
-        contributions = scored(study)
+        asked = sweep_arguments(study)
+        if len(study.cohort.tuning) > MANY_PATIENTS:
+            study.sharpening[how] = study.jobs.start("The exact sweep", sweep_steps, **asked)
+            asked |= {"sample": SAMPLE}
         bar = st.progress(0.0, "Trying every threshold…")
-        rows = []
-        for row in sweep_rows(
-            study.model,
-            study.cohort.tuning,
-            contributions,
-            list(GRID),
-            granularity=how.granularity,
-            scope=how.scope,
-            train=study.cohort.train,
-        ):
-            rows.append(row)
-            bar.progress(len(rows) / len(GRID), f"Trying threshold {len(rows)} of {len(GRID)}…")
+        step = None
+        for step in sweep_steps(**asked):
+            bar.progress(step.number / step.of, f"Trying threshold {step.number} of {step.of}…")
         bar.empty()
-        table = pd.DataFrame(rows, columns=list(COLUMNS))
-        study.sweeps[how] = Tradeoff(table, how.granularity, how.scope, study.cohort.tuning.name)
+        study.sweeps[how] = step.tradeoff
     return study.sweeps[how]
+
+
+def sweep_arguments(study: Study) -> dict[str, Any]:
+    """What a sweep of the study is asked with."""
+    how, contributions = study.scoring, scored(study)
+    return {
+        "model": study.model,
+        "split": study.cohort.tuning,
+        "contributions": contributions,
+        "thresholds": grid(study),
+        "granularity": how.granularity,
+        "scope": how.scope,
+        "train": study.cohort.train,
+    }
+
+
+def grid(study: Study) -> list[float]:
+    """Where a slider can stand: even steps of the threshold, of its logarithm, and of what it removes."""
+    parts = normalised(study, scored(study).scores(study.scoring.granularity))
+    scores = np.concatenate([part.ravel() for part in parts])
+    removed = np.quantile(scores, np.linspace(0.01, 0.99, 50), method="higher")
+    steps = (np.geomspace(1e-4, 1.0, 101), np.linspace(0.0, 1.0, 51), removed)
+    return np.unique(np.concatenate(steps)).tolist()
+
+
+def sharpened(study: Study) -> bool:
+    """Take up the exact sweep when it is there; a sample's stays when its job did not end well."""
+    job = study.sharpening.get(study.scoring)
+    if job is None or job.state in ("waiting", "running"):
+        return False
+    if job.state == "done":
+        study.sweeps[study.scoring] = job.result().tradeoff
+    del study.sharpening[study.scoring]
+    return job.state == "done"
+
+
+def sharpness(study: Study) -> float:
+    """How much of the exact sweep is done."""
+    job = study.sharpening.get(study.scoring)
+    events = [] if job is None else job.events()
+    return events[-1]["number"] / events[-1]["of"] if events else 0.0
+
+
+def place_of(study: Study, sweep: Tradeoff) -> int:
+    """The swept threshold at which the study stands."""
+    return int(np.abs(sweep.thresholds - study.threshold).argmin())
+
+
+def exact(study: Study, threshold: float) -> pd.Series:
+    """One threshold, cut and counted on all tuning patients."""
+    asked = sweep_arguments(study) | {"thresholds": [threshold]}
+    return sweep(**asked).table.iloc[0]
+
+
+def dense_row(study: Study, swept_before: Tradeoff) -> pd.Series:
+    """The dense model in the columns of the sweep, counted on all tuning patients."""
+    return swept_before.table.iloc[0] if swept_before.sampled is None else exact(study, 0.0)
+
+
+def live_payload(study: Study, swept_before: Tradeoff, path: Path | None) -> dict[str, Any]:
+    """What the live threshold is sent: the same for as long as nothing but the slider moves.
+
+    The place at which it starts is the study's at the beginning of a visit to the page.
+    """
+    known = (study.visits, swept_before, path)
+    if study.live is None or study.live[0] != known:
+        contributions = scored(study)
+        made = payload(
+            study.model,
+            swept_before,
+            contributions,
+            normalised(study, contributions.scores(study.scoring.granularity)),
+            () if path is None else path.candidates,
+            study.cohort.tuning.outcome,
+            view_of(study, swept_before),
+        )
+        study.live = (known, made | {"id": f"{study.visits}-{id(swept_before)}"})
+    return study.live[1]
+
+
+def view_of(study: Study, swept_before: Tradeoff) -> dict[str, Any]:
+    view, act_grid = study.view, swept_before.act_grid
+    risk = study.model.act_at if view.risk is None else view.risk
+    odds = (1 - risk) / max(risk, act_grid[0])
+    return asdict(view) | {
+        "index": place_of(study, swept_before),
+        "risk": int(np.abs(act_grid - risk).argmin()),
+        "ratio": odds if view.ratio is None else view.ratio,
+    }
+
+
+def hear(study: Study, told: Mapping[str, Any]) -> None:
+    """Keep where the live threshold was let go."""
+    swept_before = swept(study)
+    study.threshold = float(swept_before.thresholds[int(told["index"])])
+    names = {field.name for field in fields(View)}
+    study.view = View(**{name: told[name] for name in names})
+    study.view.risk = float(swept_before.act_grid[int(told["risk"])])
 
 
 def walk(study: Study, epochs: int, seed: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -75,8 +76,13 @@ def chromium_path() -> str:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with dashboard(tmp_path_factory.mktemp("home")) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def dashboard(home: Path) -> Iterator[Server]:
     """`streamlit run app.py` on a free port of this machine, with a home folder of its own."""
-    home = tmp_path_factory.mktemp("home")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
