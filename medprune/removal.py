@@ -107,24 +107,23 @@ class Cut:
 
     def keep(self, kept: Kept) -> RiskModel:
         """The model with everything outside ``kept`` removed, and what no longer matters with it."""
+        stay = tuple(part | always for part, always in zip(kept, self.always(), strict=True))
         if self.granularity == "weight":
-            mask = _remove_weights(self, kept)
+            mask = _with_weights(mask_of(self.model), stay)
         elif self.granularity == "neuron":
-            mask = _remove_units(self, kept)
+            mask = _with_units(mask_of(self.model), stay, self.means)
         else:
-            mask = _remove_features(self, kept)
+            mask = _with_features(mask_of(self.model), stay[0], self.model.preparation)
         return replace(self.model, mask=tidy(mask, self.model.network))
 
-
-def _remove_weights(cut: Cut, kept: Kept) -> Mask:
-    always = strongest_paths(cut.order, cut.alive)
-    stay = tuple(part | way for part, way in zip(kept, always, strict=True))
-    return _with_weights(mask_of(cut.model), stay)
-
-
-def _remove_units(cut: Cut, kept: Kept) -> Mask:
-    stay = [part | (way & alive) for part, way, alive in zip(kept, _unit_ways(cut), cut.alive, strict=True)]
-    return _with_units(mask_of(cut.model), stay, cut.means)
+    def always(self) -> Kept:
+        """What no cut removes, as :attr:`alive`: a way from an input to the outcome, or one feature."""
+        if self.granularity == "weight":
+            return strongest_paths(self.order, self.alive)
+        if self.granularity == "neuron":
+            return tuple(way & alive for way, alive in zip(_unit_ways(self), self.alive, strict=True))
+        [order], [alive] = self.order, self.alive
+        return (np.arange(len(order)) == np.where(alive, order, -np.inf).argmax(),)
 
 
 def _unit_ways(cut: Cut) -> Kept:
@@ -137,12 +136,6 @@ def _unit_ways(cut: Cut) -> Kept:
     scores = (*cut.order, np.ones(len(weights[-1])))
     spread = [np.broadcast_to(s[:, None], w.shape) for s, w in zip(scores, weights, strict=True)]
     return tuple(np.asarray(way.any(axis=1)) for way in strongest_paths(spread, weights)[:-1])
-
-
-def _remove_features(cut: Cut, kept: Kept) -> Mask:
-    [order], [alive], [part] = cut.order, cut.alive, kept
-    best_one = np.arange(len(order)) == np.where(alive, order, -np.inf).argmax()
-    return _with_features(mask_of(cut.model), part | best_one, cut.model.preparation)
 
 
 def _with_weights(mask: Mask, stay: Kept) -> Mask:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,23 @@ from numpy.typing import NDArray
 from medprune.cohort import Split
 from medprune.errors import BadInput
 from medprune.model import RiskModel
-from medprune.performance import METRICS, check_share, performance
+from medprune.nest import Lasts, Nest
+from medprune.nest_size import NestSizes, there
+from medprune.nested import NestedPass, Part, Patients, gathered
+from medprune.performance import METRICS, check_share
+from medprune.ranked import ACT_GRID, Measures, Sampled, aurocs, measures
 from medprune.ranking import USUAL_SCOPE
-from medprune.removal import Cut, removed_share
+from medprune.removal import Cut, mask_of
+from medprune.sampling import drawn
 from medprune.scoring import Contributions
 from medprune.size import SIZES, size_of
-from medprune.training import prepare
+from medprune.training import Prepared
+
+COLUMNS = ("threshold", "sparsity", *METRICS, *SIZES, "gap")
+
+
+def _no_lasts() -> Lasts:
+    return Lasts((), (), np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +38,32 @@ class Tradeoff:
     """One row a threshold: threshold, sparsity, the metrics on the split, the sizes, the gap.
 
     Before retraining. ``gap`` is AUROC on the reference split (train) minus AUROC on the split, NaN
-    when there is none. ``table`` has the columns in :data:`COLUMNS`.
+    when there is none. ``table`` has the columns in :data:`COLUMNS`, and the 95 % interval of AUROC
+    (``auroc_low``, ``auroc_high``): that of the whole split when the figures come from a sample of it,
+    else AUROC itself. For T thresholds, K classes, D risks acted at, C looked at (the positive class of two,
+    else every class against the rest):
+
+    - ``confusion`` (T, K, K): row the true class, column the decision;
+    - ``act_grid`` (D,) and ``acted`` (T, D, C, 2): how many are rightly and wrongly acted on at each risk;
+    - ``lasts``: at how many of the leading thresholds every weight, unit and feature is alive, counted in
+      ascending order of thresholds;
+    - ``by_class`` (T, K, 3): sensitivity, specificity and AUROC of a class against the rest, NaN where
+      undefined;
+    - ``patients`` rows of the split, of which ``sampled`` were looked at (None: all). Counts of a sample
+      are scaled up to the split, class by class.
     """
 
     table: pd.DataFrame
     granularity: str
     scope: str
     split: str
+    confusion: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0, 0), dtype=np.int64))
+    act_grid: NDArray[np.float64] = field(default_factory=ACT_GRID.copy)
+    acted: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 0, 0, 2), dtype=np.int64))
+    lasts: Lasts = field(default_factory=_no_lasts)
+    by_class: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0, 3)))
+    patients: int = 0
+    sampled: int | None = None
 
     @property
     def thresholds(self) -> NDArray[np.float64]:
@@ -44,11 +75,11 @@ class Tradeoff:
         return self.table.iloc[int(np.abs(self.thresholds - threshold).argmin())]
 
     def to_json(self) -> dict[str, Any]:
-        lists = {name: self.table[name].tolist() for name in COLUMNS if name != "threshold"}
-        return {"thresholds": self.thresholds.tolist(), **lists}
-
-
-COLUMNS = ("threshold", "sparsity", *METRICS, *SIZES, "gap")
+        """Lists, one entry a threshold; the interval of AUROC only where the figures come from a sample."""
+        names = COLUMNS[1:] if self.sampled is None else (*COLUMNS[1:], "auroc_low", "auroc_high")
+        lists = {name: self.table[name].tolist() for name in names}
+        more = {"confusion": self.confusion.tolist(), "by_class": self.by_class.tolist()}
+        return {"thresholds": self.thresholds.tolist(), **lists, **more}
 
 
 def threshold_grid(thresholds: int | NDArray[np.float64] | list[float]) -> NDArray[np.float64]:
@@ -69,16 +100,33 @@ def sweep(
     granularity: str = "weight",
     scope: str = USUAL_SCOPE,
     train: Split | None = None,
+    sample: int | None = None,
+    seed: int = 0,
 ) -> Tradeoff:
     """Performance on ``split`` (normally tuning) at every threshold, one shot, before retraining.
 
     ``train`` gives removed neurons their mean activation and the gap its reference; without it
-    ``split`` does the former. Raises BadInput for a threshold outside [0, 1].
+    ``split`` does the former. ``sample`` looks at so many rows only, drawn within every class with
+    ``seed`` (rare classes are drawn more densely, see :mod:`medprune.sampling`). Raises BadInput for
+    a threshold outside [0, 1] or a sample that is too small.
     """
-    rows = sweep_rows(
-        model, split, contributions, thresholds, granularity=granularity, scope=scope, train=train
+    steps = sweep_steps(
+        model,
+        split,
+        contributions,
+        thresholds,
+        granularity=granularity,
+        scope=scope,
+        train=train,
+        sample=sample,
+        seed=seed,
     )
-    return Tradeoff(pd.DataFrame(list(rows), columns=list(COLUMNS)), granularity, scope, split.name)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            swept: Tradeoff = done.value
+            return swept
 
 
 def sweep_rows(
@@ -92,23 +140,187 @@ def sweep_rows(
     train: Split | None = None,
 ) -> Iterator[dict[str, float]]:
     """The rows of :func:`sweep`, one at a time."""
-    here = prepare(model.preparation, split)
-    reference = here if train is None else prepare(model.preparation, train)
-    cut = Cut.of(model, contributions, granularity, scope, reference.columns)
-    row: dict[str, float] = {}
-    before: float | None = None
-    for threshold in threshold_grid(thresholds):
-        pruned = cut.at(float(threshold))
-        sparsity = removed_share(pruned, granularity)
-        if sparsity != before:  # masks are nested: the same share means the same mask
-            risks = pruned.risks_of(here.columns)
-            scores = performance(here.outcome, risks, model.act_at)
-            size = size_of(pruned)
-            gap = np.nan
-            if train is not None:
-                on_train = performance(reference.outcome, pruned.risks_of(reference.columns), model.act_at)
-                gap = on_train.auroc - scores.auroc
-            row = {name: scores[name] for name in METRICS} | {name: getattr(size, name) for name in SIZES}
-            row |= {"sparsity": sparsity, "gap": gap}
-            before = sparsity
-        yield {"threshold": float(threshold)} | row
+    job = _Sweep.of(
+        model, split, contributions, thresholds, granularity=granularity, scope=scope, train=train
+    )
+    if bool((np.diff(job.asked) >= 0).all()):
+        for found in job.found():
+            yield from job.table(found).to_dict("records")
+    else:  # cuts go from small to large, and rows as they were asked for
+        yield from job.table(_Found.joined(list(job.found()))).iloc[job.back].to_dict("records")
+
+
+def sweep_steps(
+    model: RiskModel,
+    split: Split,
+    contributions: Contributions,
+    thresholds: int | NDArray[np.float64] | list[float] = 101,
+    *,
+    granularity: str = "weight",
+    scope: str = USUAL_SCOPE,
+    train: Split | None = None,
+    sample: int | None = None,
+    seed: int = 0,
+) -> Generator[int, None, Tradeoff]:
+    """As :func:`sweep`, yielding how many thresholds are done; what it returns is the whole."""
+    job = _Sweep.of(
+        model,
+        split,
+        contributions,
+        thresholds,
+        granularity=granularity,
+        scope=scope,
+        train=train,
+        sample=sample,
+        seed=seed,
+    )
+    done: list[_Found] = []
+    for found in job.found():
+        done.append(found)
+        yield sum(len(each.thresholds) for each in done)
+    return job.tradeoff(_Found.joined(done))
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What was found at some thresholds (S,), in ascending order."""
+
+    thresholds: NDArray[np.float64]
+    sparsity: NDArray[np.float64]
+    measures: Measures
+    sizes: dict[str, NDArray[np.int64]]
+    gap: NDArray[np.float64]
+
+    def at(self, places: NDArray[np.intp]) -> _Found:
+        return _Found(
+            self.thresholds[places],
+            self.sparsity[places],
+            self.measures.at(places),
+            {name: values[places] for name, values in self.sizes.items()},
+            self.gap[places],
+        )
+
+    @classmethod
+    def joined(cls, parts: list[_Found]) -> _Found:
+        return cls(
+            np.concatenate([part.thresholds for part in parts]),
+            np.concatenate([part.sparsity for part in parts]),
+            Measures.joined([part.measures for part in parts]),
+            {name: np.concatenate([part.sizes[name] for part in parts]) for name in SIZES},
+            np.concatenate([part.gap for part in parts]),
+        )
+
+
+class _Sizes:
+    """The sizes at each threshold."""
+
+    def __init__(self, cut: Cut, nest: Nest, thresholds: NDArray[np.float64]) -> None:
+        self.cut, self.thresholds = cut, thresholds
+        self.nest = NestSizes(nest) if bool(mask_of(cut.model).layers.all()) else None
+
+    def of(self, part: Part) -> dict[str, NDArray[np.int64]]:
+        if self.nest is not None:
+            return self.nest.at(part.steps, part.biases)
+        # A removed layer is multiplied into the next: the product must be made to be counted.
+        each = [size_of(self.cut.at(float(threshold))) for threshold in self.thresholds[part.steps]]
+        return {name: np.array([getattr(size, name) for size in each]) for name in SIZES}
+
+
+@dataclass(frozen=True, eq=False)
+class _Sweep:
+    """A sweep with all that it needs: the cuts in ascending order, the patients, where rows go back to."""
+
+    cut: Cut
+    nest: Nest
+    asked: NDArray[np.float64]
+    here: Prepared
+    stands_for: Sampled | None
+    reference: Prepared | None
+    split: Split
+    scope: str
+
+    @classmethod
+    def of(
+        cls,
+        model: RiskModel,
+        split: Split,
+        contributions: Contributions,
+        thresholds: int | NDArray[np.float64] | list[float],
+        *,
+        granularity: str,
+        scope: str,
+        train: Split | None,
+        sample: int | None = None,
+        seed: int = 0,
+    ) -> _Sweep:
+        asked = threshold_grid(thresholds)
+        here, stands_for = drawn(model, split, sample, seed)
+        reference = None if train is None else drawn(model, train, sample, seed)[0]
+        means_on = here.columns
+        if train is not None and granularity == "neuron":  # the cut is the same, whoever is looked at
+            means_on = model.prepared(train)
+        cut = Cut.of(model, contributions, granularity, scope, means_on)
+        nest = Nest.of_cut(cut, np.sort(asked))
+        return cls(cut, nest, asked, here, stands_for, reference, split, scope)
+
+    @property
+    def back(self) -> NDArray[np.intp]:
+        """The place of every threshold asked for among the ascending ones."""
+        return np.argsort(np.argsort(self.asked, kind="stable"), kind="stable")
+
+    def found(self) -> Iterator[_Found]:
+        """What is found at the thresholds in ascending order, some at a time."""
+        steps = self.nest.changes()  # between two of them masks are the same
+        ends = np.append(steps[1:], self.nest.steps)
+        thresholds, sizes = np.sort(self.asked), _Sizes(self.cut, self.nest, np.sort(self.asked))
+        passes, patients = NestedPass(self.nest), Patients.of(self.here.columns)
+        for part in gathered(passes.risks(patients, steps)):
+            measured = measures(self.here.outcome, part.risks, self.cut.model.act_at, self.stands_for)
+            gap = self._on_train(passes, part.steps) - measured.metrics["auroc"]
+            found = _Found(thresholds[part.steps], self.removed[part.steps], measured, sizes.of(part), gap)
+            which = np.searchsorted(steps, part.steps)
+            again = np.repeat(np.arange(len(which)), ends[which] - part.steps)
+            rows = slice(int(part.steps[0]), int(ends[which[-1]]))
+            yield replace(found.at(again), thresholds=thresholds[rows])
+
+    def _on_train(self, passes: NestedPass, steps: NDArray[np.intp]) -> NDArray[np.float64]:
+        """AUROC on the reference (S,), NaN without one."""
+        if self.reference is None:
+            return np.full(len(steps), np.nan)
+        parts = gathered(passes.risks(self.reference_patients, steps))
+        return np.concatenate([aurocs(self.reference.outcome, part.risks) for part in parts])
+
+    @cached_property
+    def reference_patients(self) -> Patients:
+        assert self.reference is not None
+        return Patients.of(self.reference.columns)
+
+    @cached_property
+    def removed(self) -> NDArray[np.float64]:
+        """The share removed at every step (T,), as :func:`medprune.removal.removed_share` has it."""
+        lasts, granularity = self.nest.lasts, self.cut.granularity
+        each = {"weight": lasts.weights, "neuron": lasts.units, "feature": (lasts.features,)}[granularity]
+        left = np.zeros(self.nest.steps)
+        for part in each:
+            left += there(self.nest, part)
+        return 1.0 - left / self.cut.groups if self.cut.groups else left
+
+    def table(self, found: _Found) -> pd.DataFrame:
+        columns = {"threshold": found.thresholds, "sparsity": found.sparsity, **found.measures.metrics}
+        return pd.DataFrame({**columns, **found.sizes, "gap": found.gap})[list(COLUMNS)]
+
+    def tradeoff(self, ascending: _Found) -> Tradeoff:
+        found = ascending.at(self.back)
+        interval = {"auroc_low": found.measures.auroc_low, "auroc_high": found.measures.auroc_high}
+        return Tradeoff(
+            table=self.table(found).assign(**interval),
+            granularity=self.cut.granularity,
+            scope=self.scope,
+            split=self.split.name,
+            confusion=found.measures.confusion,
+            acted=found.measures.acted,
+            lasts=self.nest.lasts,
+            by_class=found.measures.by_class,
+            patients=len(self.split),
+            sampled=None if self.stands_for is None else len(self.here.outcome),
+        )

@@ -204,7 +204,7 @@ def test_score_smoothed_by_given_rates(shell: Shell, place: Path, tmp_path: Path
 
 def test_sweep(shell: Shell, place: Path) -> None:
     found = shell.json(*on(place, "sweep", "--thresholds", 21))
-    assert set(found) == {"thresholds", "sparsity", *METRICS, *SIZES, "gap"}
+    assert set(found) == {"thresholds", "sparsity", *METRICS, *SIZES, "gap", "confusion", "by_class"}
     assert all(len(values) == 21 for values in found.values())
     assert found["thresholds"] == pytest.approx(np.linspace(0, 1, 21))
     assert found["sparsity"] == sorted(found["sparsity"])
