@@ -114,8 +114,8 @@ print(peak())
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak is asked of Linux")
 def test_memory_does_not_grow_with_the_rows(place: Path, tmp_path: Path) -> None:
-    """Four times the rows, in one row group: were they held, they would take 80 MB more for each copy."""
-    table = pd.concat([patient_table(100_000)] * 2, ignore_index=True)
+    """Four times the rows, in one row group: were they held, they would take 40 MB more for each copy."""
+    table = pd.concat([patient_table(50_000)] * 2, ignore_index=True)
     peaks = []
     for times in (1, 4):
         path = tmp_path / f"{times}.parquet"

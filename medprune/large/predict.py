@@ -13,6 +13,7 @@ from medprune.large.patients import Watch, unwatched
 from medprune.large.rows import blocks
 from medprune.model import RiskModel
 from medprune.tables import risks_to
+from medprune.training import few_threads
 
 
 def predict_large(model: RiskModel, table: LargeTable, out: str | Path, *, watch: Watch = unwatched) -> int:
@@ -23,7 +24,7 @@ def predict_large(model: RiskModel, table: LargeTable, out: str | Path, *, watch
     holds text where numbers are expected, and when ``out`` cannot be written.
     """
     typed_for(pd.DataFrame(columns=table.names), model.preparation.features)
-    with risks_to(out, model.classes) as write:
+    with risks_to(out, model.classes) as write, few_threads(model.network):  # the other core reads
         for block in watch(ahead(blocks(table, model.preparation, None))):
             write(model.risks_of(block.columns))
     return table.rows

@@ -12,6 +12,7 @@ from medprune.criteria import CRITERIA, Criterion, ScoreSums
 from medprune.large.patients import LargePatients, Watch, unwatched
 from medprune.model import RiskModel
 from medprune.scoring import BATCH, Contributions, contributions_from
+from medprune.training import few_threads
 
 Batches: TypeAlias = Callable[[], Iterator[tuple[Tensor, Tensor]]]
 
@@ -37,7 +38,8 @@ def score_large(
             columns, outcomes = torch.from_numpy(block.columns), torch.from_numpy(block.outcome)
             yield from zip(columns.split(BATCH), outcomes.split(BATCH), strict=True)
 
-    sums = _sums(model, batches, chosen)
+    with few_threads(model.network):  # the other core reads
+        sums = _sums(model, batches, chosen)
     return contributions_from(model, criterion, sums, patients=len(patients), balanced=balanced)
 
 

@@ -21,6 +21,7 @@ from medprune.removal import Cut, alive_groups, mean_activations_over, removed_s
 from medprune.scoring import Contributions
 from medprune.size import SIZES, size_of
 from medprune.sweep import COLUMNS, Tradeoff, threshold_grid
+from medprune.training import few_threads
 
 
 def sweep_large(
@@ -40,8 +41,9 @@ def sweep_large(
     Raises BadInput when the disk has no room, and for a threshold outside [0, 1].
     """
     grid = threshold_grid(thresholds)
-    cuts, place = _different(_cut(model, patients, contributions, granularity, scope, watch), grid)
-    with Spill(len(cuts), len(patients), len(model.classes)) as spill:
+    with few_threads(model.network):  # the other core reads
+        cuts, place = _different(_cut(model, patients, contributions, granularity, scope, watch), grid)
+    with Spill(len(cuts), len(patients), len(model.classes)) as spill, few_threads(model.network):
         outcome = np.empty(len(patients), dtype=np.int64)
         first = 0
         for block in patients.blocks(model, watch):
