@@ -20,6 +20,7 @@ from medprune.errors import BadInput
 from medprune.tables import jsonable
 
 DONE, OUR_FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
+LARGE = "so are folders and large ones read anyway (under about 1 GB of memory)"
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -97,8 +98,11 @@ def parser() -> Parser:
     return top
 
 
-def _table(sub: Parser, *, outcome: bool = True, external: bool = False) -> None:
-    sub.add_argument("data", metavar="DATA", help="a CSV, TSV or Parquet file, one row a patient or visit")
+def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches: bool = False) -> None:
+    more = ", or a folder of Parquet files" if batches else ""
+    sub.add_argument(
+        "data", metavar="DATA", help=f"a CSV, TSV or Parquet file{more}, one row a patient or visit"
+    )
     needed = "the column to predict" if outcome else "not needed, as are the next six"
     sub.add_argument("--outcome", required=outcome, metavar="COL", help=needed)
     sub.add_argument("--patient", metavar="COL", help="who a row belongs to, when patients have several rows")
@@ -116,6 +120,10 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False) -> None
     if external:
         sub.add_argument(
             "--external", action="store_true", help="other patients than the model was made on: use them all"
+        )
+    if batches:
+        sub.add_argument(
+            "--in-batches", action="store_true", help=f"hold few rows of a Parquet file; {LARGE}"
         )
 
 
@@ -160,7 +168,7 @@ def _train(sub: Parser) -> None:
 
 
 def _score(sub: Parser) -> None:
-    _table(sub, external=True)
+    _table(sub, external=True, batches=True)
     _model(sub, required=True)
     _criterion(sub)
     sub.add_argument(
@@ -175,7 +183,7 @@ def _score(sub: Parser) -> None:
 
 
 def _sweep(sub: Parser) -> None:
-    _table(sub, external=True)
+    _table(sub, external=True, batches=True)
     _model(sub, required=True)
     _criterion(sub)
     _granularity(sub)
@@ -216,9 +224,11 @@ def _prune(sub: Parser) -> None:
 
 
 def _predict(sub: Parser) -> None:
-    _table(sub, outcome=False)
+    _table(sub, outcome=False, batches=True)
     sub.add_argument("--bundle", required=True, metavar="BUNDLE", help="a bundle's folder or zip")
-    sub.add_argument("--out", required=True, metavar="RISKS.csv", help="the file to write")
+    sub.add_argument(
+        "--out", required=True, metavar="RISKS.csv", help="the file to write (RISKS.parquet: so)"
+    )
 
 
 def _serve_options(sub: Parser) -> None:

@@ -138,7 +138,7 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
     unless ``external`` declares other patients, who then all go into test; ``classes`` gives its class
     order and ``features`` the columns it reads. Raises BadInput when the table or a choice is wrong.
     """
-    _refuse_censoring(time, horizon)
+    refuse_censoring(time, horizon)
     exclude, subgroups = _names(exclude), _names(subgroups)
     patient = _patient_column(patient, split, external)
     read = _read(source, outcome, patient, exclude, subgroups)
@@ -187,10 +187,10 @@ def _read(
 ) -> _Read:
     raw, notes = read_with_notes(source)
     names = [str(name) for name in raw.columns]
-    _check_there("outcome column", [outcome], names)
-    _check_there("patient column", [patient] if patient is not None else [], names)
-    _check_there("column to exclude", exclude, names)
-    _check_there("subgroup column", subgroups, names)
+    check_there("outcome column", [outcome], names)
+    check_there("patient column", [patient] if patient is not None else [], names)
+    check_there("column to exclude", exclude, names)
+    check_there("subgroup column", subgroups, names)
     if outcome == patient or outcome in exclude:
         raise BadInput(
             f"The outcome {outcome!r} cannot be the patient column or excluded too; name another column."
@@ -208,7 +208,8 @@ def _read(
     return _Read(raw, columns, hashed, rows, patients, notes)
 
 
-def _refuse_censoring(time: str | None, horizon: float | None) -> None:
+def refuse_censoring(time: str | None, horizon: float | None) -> None:
+    """BadInput when a follow-up time or a horizon is given."""
     if time is not None or horizon is not None:
         raise BadInput(
             "Censored outcomes (a follow-up time and a horizon) are not handled in this version; make a "
@@ -232,7 +233,8 @@ def _patient_column(patient: str | None, split: SplitRecord | None, external: bo
     )
 
 
-def _check_there(what: str, wanted: Sequence[str], names: Sequence[str]) -> None:
+def check_there(what: str, wanted: Sequence[str], names: Sequence[str]) -> None:
+    """BadInput naming the first wanted column that is not among the table's ``names``."""
     for name in wanted:
         if name not in names:
             near = nearest(name, names)

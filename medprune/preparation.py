@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,9 @@ from medprune.intake.columns import typed_for
 RARE_PATIENTS = 5  # a category seen less often on train cannot be learnt, it joins "(other)"
 RARE_SHARE = 0.005
 MOST_CATEGORIES = 30
+BLOCK = 256  # rows prepared at a time: their numbers stay in the processor's cache
+
+Places: TypeAlias = "slice | NDArray[np.intp]"
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,62 @@ class Column:
     name: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """Where every prepared column comes from: the places of its source and of itself, by role."""
+
+    values: tuple[Places, Places]  # of the numbers, of the prepared columns
+    flags: tuple[Places, Places]
+    labels: tuple[Places, Places]  # of the categories, of the prepared columns
+    label_codes: NDArray[np.int64]  # (labels, 1)
+    mean: NDArray[np.float64]  # (values, 1), as are the next two
+    scale: NDArray[np.float64]
+    unknown: NDArray[np.float64]  # what a missing number becomes
+
+    @classmethod
+    def of(cls, preparation: Preparation) -> _Plan:
+        number = {code.name: place for place, code in enumerate(preparation.numbers)}
+        category = {code.name: place for place, code in enumerate(preparation.categories)}
+
+        def places(role: str, source: Mapping[str, int]) -> tuple[list[int], list[int]]:
+            here = [(source[c.feature], at) for at, c in enumerate(preparation.columns) if c.role == role]
+            return [place for place, _ in here], [at for _, at in here]
+
+        values, flags, labels = places("value", number), places("flag", number), places("category", category)
+        how = np.array([(c.fill, c.mean, c.scale) for c in preparation.numbers], dtype=np.float64)
+        fill, mean, scale = how.reshape(-1, 3)[values[0]].T[:, :, None]
+        return cls(
+            values=(_run(values[0]), _run(values[1])),
+            flags=(_run(flags[0]), _run(flags[1])),
+            labels=(_run(labels[0]), _run(labels[1])),
+            label_codes=np.array([preparation.columns[at].code for at in labels[1]], np.int64)[:, None],
+            mean=mean,
+            scale=scale,
+            unknown=(fill - mean) / scale,
+        )
+
+    def write(self, out: NDArray[np.float32], numbers: NDArray[np.float64], codes: NDArray[np.int64]) -> None:
+        """Fill ``out`` (N, columns) from numbers (numbers, N) and codes (categories, N)."""
+        missing = np.isnan(numbers)
+        source, place = self.values
+        scaled = numbers[source] - self.mean
+        scaled /= self.scale
+        np.copyto(scaled, self.unknown, where=missing[source])
+        out[:, place] = scaled.astype(np.float32).T
+        source, place = self.flags
+        out[:, place] = missing[source].T
+        source, place = self.labels
+        out[:, place] = (codes[source] == self.label_codes).T
+
+
+def _run(places: list[int]) -> Places:
+    """The same places as a slice where they follow each other: NumPy need not copy then."""
+    first = places[0] if places else 0
+    if places == list(range(first, first + len(places))):
+        return slice(first, first + len(places))
+    return np.array(places, dtype=np.intp)
+
+
 @dataclass(frozen=True)
 class Preparation:
     """Turns a raw frame into the network's inputs; columns come as values, then flags, then categories."""
@@ -93,19 +153,32 @@ class Preparation:
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
         """Prepared columns (N, columns) of a typed frame."""
-        numbers = {code.name: frame[code.name].to_numpy(np.float64) for code in self.numbers}
-        codes = {code.name: code.codes(frame[code.name]) for code in self.categories}
-        scaling = {code.name: code for code in self.numbers}
-        out = np.empty((len(frame), len(self.columns)), dtype=np.float32)
-        for place, column in enumerate(self.columns):
-            if column.role == "category":
-                out[:, place] = codes[column.feature] == column.code
-            elif column.role == "flag":
-                out[:, place] = np.isnan(numbers[column.feature])
-            else:
-                how, x = scaling[column.feature], numbers[column.feature]
-                out[:, place] = (np.where(np.isnan(x), how.fill, x) - how.mean) / how.scale
+        numbers = np.empty((len(self.numbers), len(frame)))
+        for place, code in enumerate(self.numbers):
+            numbers[place] = frame[code.name].to_numpy(np.float64)
+        return self.encode(numbers, self.codes(frame))
+
+    def codes(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+        """The codes (categories, N) of the text columns of a typed frame."""
+        codes = np.empty((len(self.categories), len(frame)), dtype=np.int64)
+        for place, code in enumerate(self.categories):
+            codes[place] = code.codes(frame[code.name])
+        return codes
+
+    def encode(self, numbers: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Prepared columns (N, columns) of the numbers (numbers, N), NaN missing, and codes (categories, N).
+
+        In blocks of rows that stay in the processor's cache.
+        """
+        out = np.empty((numbers.shape[1], len(self.columns)), dtype=np.float32)
+        for start in range(0, len(out), BLOCK):
+            block = slice(start, start + BLOCK)
+            self._plan.write(out[block], numbers[:, block], codes[:, block])
         return out
+
+    @cached_property
+    def _plan(self) -> _Plan:
+        return _Plan.of(self)
 
     @property
     def reference(self) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -205,11 +205,18 @@ def _if_it_works(model: RiskModel, mask: Mask) -> RiskModel | None:
     return replace(model, mask=tidied) if bool(tidied.inputs.any()) else None
 
 
-@torch.no_grad()
 def mean_activations(model: RiskModel, columns: NDArray[np.float32]) -> list[Tensor]:
     """The mean output of every hidden unit over these patients, as the next layer hears it."""
+    return mean_activations_over(model, torch.from_numpy(columns).split(BATCH))
+
+
+@torch.no_grad()
+def mean_activations_over(model: RiskModel, batches: Iterable[Tensor]) -> list[Tensor]:
+    """As :func:`mean_activations`, over batches of prepared columns (N, inputs)."""
     totals = [torch.zeros(tail.spec.width, dtype=torch.float64) for tail in model.network.tails]
-    for batch in torch.from_numpy(columns).split(BATCH):
+    rows = 0
+    for batch in batches:
+        rows += len(batch)
         for total, heard in zip(totals, model.network.trace(batch, model.mask).inputs[1:], strict=True):
             total.add_(heard.sum(dim=0).double())
-    return [(total / len(columns)).float() for total in totals]
+    return [(total / rows).float() for total in totals]

@@ -9,13 +9,16 @@ from __future__ import annotations
 import csv
 from argparse import Namespace as Options
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from medprune.cohort import Cohort, load_cohort
+from medprune.cohort import Cohort, load_cohort, refuse_censoring
 from medprune.errors import BadInput, listed
 from medprune.intake.adopt import Adoption, adopt_model, read_constants
+from medprune.intake.large_table import LargeTable, is_parquet
 from medprune.intake.table_file import read_with_notes
 from medprune.intake.tensor_file import TensorFile, read_tensors
+from medprune.large import LargePatients, large_patients
 from medprune.model import RiskModel
 from medprune.model_file import KEY, check_columns, check_fits, model_from
 
@@ -43,9 +46,7 @@ def cohort_and_model(options: Options) -> tuple[Cohort, RiskModel]:
 def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     """A model that says of itself what it reads: that, whatever else the table holds."""
     model = model_from(file)
-    wrong = [name for name in model.features if name in options.exclude]
-    if wrong:
-        raise BadInput(f"The model reads {listed(wrong)}, which --exclude would leave out; leave it in.")
+    _check_read(model, options)
     frame, notes = read_with_notes(options.data)
     check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
     cohort = cohort_of(
@@ -62,6 +63,58 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     used = {options.outcome, cohort.patient, *options.exclude, *model.features}
     unread = tuple((str(name), "the model does not read it") for name in frame.columns if name not in used)
     return replace(cohort, notes=(*notes, *cohort.notes), kept_out=unread), model
+
+
+def large_table(options: Options) -> LargeTable | None:
+    """The table, when it is to be read in batches: it is large, a folder, or --in-batches asks for it."""
+    if not is_parquet(options.data):
+        if options.in_batches:
+            raise BadInput(
+                f"Only Parquet is read in batches, and {Path(options.data).name!r} is no Parquet file; save "
+                "the table as Parquet, or leave --in-batches out."
+            )
+        return None
+    try:
+        table = LargeTable.open(options.data)
+    except BadInput:
+        if options.in_batches or Path(options.data).is_dir():
+            raise
+        return None  # told by who reads it whole
+    return table if table.is_large or options.in_batches else None
+
+
+def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients, RiskModel]:
+    """The model, and the patients of a large table: all of them, who must be declared external."""
+    file = read_tensors(options.model)
+    if KEY not in file.metadata:
+        raise BadInput(
+            f"{file.title} is a plain state_dict, and a table that is read in batches needs a model that "
+            "MedPrune wrote; adopt the model on a smaller table first."
+        )
+    if not options.external:
+        raise BadInput(
+            f"{table.title} is read in batches, where all rows are used and no model has its split; declare "
+            "its patients as other ones than the model was made on with --external."
+        )
+    refuse_censoring(options.time, options.horizon)
+    model = model_from(file)
+    _check_read(model, options)
+    _check_positive(options.positive, model)
+    patients = large_patients(
+        table,
+        model,
+        outcome=options.outcome,
+        positive=options.positive,
+        patient=options.patient,
+        exclude=options.exclude,
+    )
+    return replace(patients, notes=(*file.notes, *patients.notes)), acting(model, options)
+
+
+def _check_read(model: RiskModel, options: Options) -> None:
+    wrong = [name for name in model.features if name in options.exclude]
+    if wrong:
+        raise BadInput(f"The model reads {listed(wrong)}, which --exclude would leave out; leave it in.")
 
 
 def _check_positive(asked: str | None, model: RiskModel) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 BINARY = 2
 
 
-def csv_bytes(table: pd.DataFrame) -> bytes:
+def csv_bytes(table: pd.DataFrame, *, header: bool = True) -> bytes:
     """The table as UTF-8 CSV; text that a spreadsheet would take for a formula gets a leading apostrophe.
+
+    ``header`` is False for rows that go on where others ended.
 
     >>> csv_bytes(pd.DataFrame({"name": ["=1+1"], "score": [-1.5]}))
     b"name,score\\n'=1+1,-1.5\\n"
@@ -28,8 +30,10 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     text = [not pd.api.types.is_numeric_dtype(dtype) for dtype in table.dtypes]
     safe = {place: table.iloc[:, place] for place in range(table.shape[1])}
     safe = {place: each.map(_inert) if text[place] else each for place, each in safe.items()}
-    header = [_inert(str(name)) for name in table.columns]
-    data: str = pd.DataFrame(safe, index=table.index).to_csv(index=False, header=header, lineterminator="\n")
+    names = [_inert(str(name)) for name in table.columns]
+    data: str = pd.DataFrame(safe, index=table.index).to_csv(
+        index=False, header=names if header else False, lineterminator="\n"
+    )
     return data.encode("utf-8", "replace")
 
 
@@ -37,13 +41,13 @@ def _inert(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
 
 
-def risk_table(risks: NDArray[np.float64], classes: Sequence[str]) -> pd.DataFrame:
-    """Row numbers from 1, and one column ``risk`` (binary) or ``risk_<class>`` (more classes)."""
+def risk_table(risks: NDArray[np.float64], classes: Sequence[str], *, first: int = 1) -> pd.DataFrame:
+    """Row numbers from ``first``, and one column ``risk`` (binary) or ``risk_<class>`` (more classes)."""
     if len(classes) == BINARY:
         columns = {"risk": risks[:, 1]}
     else:
         columns = {f"risk_{label}": risks[:, place] for place, label in enumerate(classes)}
-    return pd.DataFrame({"row": np.arange(1, len(risks) + 1), **columns})
+    return pd.DataFrame({"row": np.arange(first, first + len(risks)), **columns})
 
 
 def jsonable(value: Any) -> Any:
@@ -87,11 +91,19 @@ def check_place(path: str | Path, what: str) -> Path:
 
 def write_whole(path: str | Path, data: bytes, what: str) -> Path:
     """Write a file whole or not at all: what was there stays until the new one is complete."""
+    with whole_file(path, what) as file:
+        file.write(data)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path, what: str) -> Iterator[BinaryIO]:
+    """A file to write to, which takes its place when the block ends well and leaves no trace otherwise."""
     place = check_place(path, what)
     part = place.with_name(f".{place.name}.{os.getpid()}.part")
     try:
         with part.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(place)
@@ -100,7 +112,40 @@ def write_whole(path: str | Path, data: bytes, what: str) -> Path:
     finally:
         with contextlib.suppress(OSError):
             part.unlink()
-    return place
+
+
+@contextlib.contextmanager
+def risks_to(path: str | Path, classes: Sequence[str]) -> Iterator[Callable[[NDArray[np.float64]], None]]:
+    """Writes risks (N, classes), batch after batch, as :func:`risk_table` numbers them; whole or not at all.
+
+    As Parquet when the name ends so, as CSV otherwise.
+    """
+    first, empty = 1, risk_table(np.empty((0, len(classes))), classes)
+    with whole_file(path, "the risks") as file, contextlib.ExitStack() as stack:
+        parquet = _parquet(file, empty, stack) if str(path).lower().endswith(".parquet") else None
+
+        def write(risks: NDArray[np.float64]) -> None:
+            nonlocal first
+            table = risk_table(risks, classes, first=first)
+            if parquet is None:
+                file.write(csv_bytes(table, header=first == 1))
+            else:
+                parquet(table)
+            first += len(risks)
+
+        yield write
+
+
+def _parquet(
+    file: BinaryIO, empty: pd.DataFrame, stack: contextlib.ExitStack
+) -> Callable[[pd.DataFrame], None]:
+    """Appends tables like ``empty`` to a Parquet file, which is complete when the stack is closed."""
+    import pyarrow as pa  # takes a while to import: only who writes Parquet waits
+    import pyarrow.parquet as pq
+
+    schema = pa.Schema.from_pandas(empty, preserve_index=False)
+    writer = stack.enter_context(pq.ParquetWriter(file, schema))
+    return lambda table: writer.write_table(pa.Table.from_pandas(table, schema, preserve_index=False))
 
 
 def _not_written(path: str | Path, what: str, error: OSError) -> BadInput:

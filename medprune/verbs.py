@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace as Options
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,11 +15,14 @@ from tqdm import tqdm
 
 from medprune.agreement import agreement
 from medprune.bundle import check_target, load_bundle
-from medprune.cohort import Cohort
+from medprune.cohort import Cohort, Split
 from medprune.cross_validation import CrossStep
 from medprune.errors import BadInput, listed
 from medprune.flow import Choice, Job, measure, run, with_test_opened
+from medprune.intake.large_table import LargeTable
 from medprune.intake.table_file import read_with_notes
+from medprune.large import LargePatients, in_batches, predict_large, score_large, sweep_large
+from medprune.large.patients import Watch
 from medprune.model import RiskModel
 from medprune.model_file import save_model
 from medprune.network import MLP, hidden_widths
@@ -27,10 +31,10 @@ from medprune.performance import check_share
 from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
-from medprune.sources import acting, cohort_and_model, cohort_of
+from medprune.sources import acting, cohort_and_model, cohort_of, large_and_model, large_table
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
-from medprune.tables import check_place, csv_bytes, risk_table, write_whole
+from medprune.tables import check_place, csv_bytes, risks_to, write_whole
 from medprune.training import train_steps
 
 Answer = tuple[Any, str]
@@ -88,18 +92,25 @@ def score(options: Options) -> Answer:
     settings = criterion_settings(name, options)
     if options.out:
         _check_out(options, "the scores")
-    cohort, model = cohort_and_model(options)
-    _tell(options, cohort.notes)
+    table = large_table(options)
+    split: Split | LargePatients
+    if table is None:
+        cohort, model = cohort_and_model(options)
+        split = cohort.all() if options.split == "all" or options.external else cohort.train
+        _tell(options, cohort.notes)
+    else:
+        split, model = _large(options, table)
     if len(settings.get("rates", model.classes)) != len(model.classes):
         raise BadInput(
             f"The rates are for {len(settings['rates'])} classes, the model tells {len(model.classes)} "
             "apart; give one row for each of its classes."
         )
-    split = cohort.all() if options.split == "all" or options.external else cohort.train
-    scored = score_model(model, split, name, balanced=options.balanced, **settings)
+    scored = _scored(options, model, split, name, balanced=options.balanced, **settings)
     if options.out:
         write_whole(options.out, scores_csv(scored), "the scores")
-    agreed = agreement(model, split, scored, seed=options.seed) if options.agreement else None
+    agreed = None
+    if options.agreement and isinstance(split, Split):
+        agreed = agreement(model, split, scored, seed=options.seed)
     top = scored.features.sort_values("score", ascending=False)
     features = _listed(top)
     layers = scored.weights.groupby("layer", sort=False)["score"]
@@ -112,7 +123,7 @@ def score(options: Options) -> Answer:
         {
             "criterion": name,
             "split": split.name,
-            "patients": len(np.unique(split.patients)),
+            "patients": len(np.unique(split.patients)) if isinstance(split, Split) else split.count,
             "rows": len(split),
             "weights": weights,
             "neurons": _listed(scored.neurons),
@@ -146,13 +157,20 @@ def sweep(options: Options) -> Answer:
     check_one_of("Scope", scope, SCOPES)
     thresholds = _thresholds(options.thresholds)
     threshold_grid(thresholds)
-    cohort, model = cohort_and_model(options)
-    _tell(options, cohort.notes)
-    train, tuning = (None, cohort.test) if options.external else (cohort.train, cohort.tuning)
-    scored = score_model(model, tuning if train is None else train, name, **settings)
-    result = sweep_thresholds(
-        model, tuning, scored, thresholds, granularity=options.granularity, scope=scope, train=train
-    )
+    how: dict[str, Any] = {"granularity": options.granularity, "scope": scope}
+    table = large_table(options)
+    tuning: Split | LargePatients
+    if table is None:
+        cohort, model = cohort_and_model(options)
+        _tell(options, cohort.notes)
+        train, tuning = (None, cohort.test) if options.external else (cohort.train, cohort.tuning)
+        scored = score_model(model, tuning if train is None else train, name, **settings)
+        result = sweep_thresholds(model, tuning, scored, thresholds, train=train, **how)
+    else:
+        large, model = _large(options, table)
+        tuning = replace(large, name="test")
+        scored = _scored(options, model, tuning, name, **settings)
+        result = sweep_large(model, tuning, scored, thresholds, watch=_blocks(options, "sweeping"), **how)
     best = result.table["auroc"].max()
     good = result.table[~(result.table["auroc"] < best - 0.01)].iloc[-1]
     return (
@@ -248,11 +266,45 @@ def _fold_bar(steps: Iterable[CrossStep], options: Options) -> Iterable[CrossSte
 def predict(options: Options) -> Answer:
     _check_out(options, "the risks")
     bundle = load_bundle(options.bundle)
+    table = large_table(options)
+    if table is not None:
+        _tell(options, [in_batches(bundle.model, table)])
+        rows = predict_large(bundle.model, table, options.out, watch=_blocks(options, "predicting"))
+        return {"rows": rows, "out": options.out}, f"Risks of {rows} rows written to {options.out}."
     frame, notes = read_with_notes(options.data)
     _tell(options, notes)
     risks = bundle.predict_proba(frame)
-    write_whole(options.out, csv_bytes(risk_table(risks, bundle.model.classes)), "the risks")
+    with risks_to(options.out, bundle.model.classes) as write:
+        write(risks)
     return {"rows": len(risks), "out": options.out}, f"Risks of {len(risks)} rows written to {options.out}."
+
+
+# --- tables larger than memory ----------------------------------------------------------------------
+
+
+def _large(options: Options, table: LargeTable) -> tuple[LargePatients, RiskModel]:
+    """The patients of a large table and the model, told how they are read."""
+    if getattr(options, "agreement", False):
+        raise BadInput(
+            f"--agreement removes weights one by one, which takes a table in memory, and {table.title} is "
+            "read in batches; leave --agreement out."
+        )
+    patients, model = large_and_model(options, table)
+    _tell(options, [in_batches(model, table), *patients.notes])
+    return patients, model
+
+
+def _scored(
+    options: Options, model: RiskModel, split: Split | LargePatients, name: str, **settings: Any
+) -> Contributions:
+    if isinstance(split, Split):
+        return score_model(model, split, name, **settings)
+    return score_large(model, split, name, watch=_blocks(options, "scoring"), **settings)
+
+
+def _blocks(options: Options, what: str) -> Watch:
+    """A bar over rows."""
+    return lambda blocks: _bar(blocks, what, options, lambda block: (block.done, block.of))
 
 
 # --- what they share --------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ PACKAGE = REPO / "medprune"
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
     ("errors", "registry", "parallel", "pareto", "nsga"),
-    ("intake", "intake.columns", "intake.table_file", "intake.tensor_file"),
+    ("intake", "intake.columns", "intake.table_file", "intake.large_table", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),
     ("cohort",),
@@ -30,6 +30,7 @@ LAYERS = (
     ("stack",),
     ("batch_training",),
     ("evaluator", "selection", "sweep", "agreement", "ablation", "gates", "model_file"),
+    ("large",),
     ("candidate", "drops"),
     ("gated_training", "genome"),
     ("checkpoint",),

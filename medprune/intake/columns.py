@@ -145,10 +145,11 @@ def _identifies(column: TypedColumn, known: pd.Series, distinct: int) -> str | N
     return None
 
 
-def typed_for(frame: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
+def typed_for(frame: pd.DataFrame, features: Sequence[Feature], *, first: int = 0) -> pd.DataFrame:
     """Exactly these features of a raw or typed frame: float64 numbers, object text; others are dropped.
 
-    Raises BadInput naming every missing column, or the number column that holds text.
+    ``first`` is the number of the frame's first row in its table, for messages. Raises BadInput naming
+    every missing column, or the number column that holds text.
     """
     names = [clean_name(name) for name in frame.columns]
     places = {name: place for place, name in enumerate(names)}
@@ -166,7 +167,7 @@ def typed_for(frame: pd.DataFrame, features: Sequence[Feature]) -> pd.DataFrame:
                 f"The column name {feature.name!r} occurs more than once; give every column its own."
             )
         column = frame.iloc[:, places[feature.name]]
-        read = _numbers_only(column, feature.name) if feature.kind == "number" else as_category(column)
+        read = _numbers_only(column, feature.name, first) if feature.kind == "number" else as_category(column)
         columns[feature.name] = read.set_axis(frame.index)
     return pd.DataFrame(columns, index=frame.index)
 
@@ -219,10 +220,10 @@ def as_label(cell: object) -> str:
     return str(cell).strip()
 
 
-def _numbers_only(column: pd.Series, name: str) -> pd.Series:
+def _numbers_only(column: pd.Series, name: str, first: int) -> pd.Series:
     numbers, other = as_numbers(column)
     if other.any():
-        raise _text_among_numbers(name, np.flatnonzero(other), "")
+        raise _text_among_numbers(name, first + np.flatnonzero(other), "")
     return pd.Series(np.where(np.isinf(numbers), np.nan, numbers))
 
 

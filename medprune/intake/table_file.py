@@ -120,14 +120,19 @@ def read_with_notes(source: Source, *, name: str | None = None) -> tuple[pd.Data
 
 def _read_bytes(path: str | os.PathLike[str]) -> bytes:
     shown = os.fspath(path)
-    if re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]+://", shown):
-        raise BadInput("The table must be a file on this computer, not a web address; download it first.")
+    check_local(path)
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
         raise BadInput(f"There is no file {shown!r}; check the path of the table.") from None
     except (OSError, ValueError):
         raise BadInput(f"The file {shown!r} cannot be read; check that it is a file you may open.") from None
+
+
+def check_local(path: str | os.PathLike[str]) -> None:
+    """BadInput for a web address."""
+    if re.match(r"\s*[A-Za-z][A-Za-z0-9+.-]+://", os.fspath(path)):
+        raise BadInput("The table must be a file on this computer, not a web address; download it first.")
 
 
 def _refuse_other_formats(data: bytes, title: str) -> None:
@@ -169,7 +174,7 @@ def _from_csv(text: str, title: str) -> tuple[pd.DataFrame, list[str]]:
     header = next(records, None)
     if header is None:
         raise BadInput(f"The file {title} is empty; export the table again as CSV or Parquet.")
-    names = _checked_names(header, title)
+    names = checked_names(header, title)
     chunks: list[pd.DataFrame] = []
     while rows := list(islice(records, CHUNK)):
         cells = zip(*rows, strict=True)
@@ -259,8 +264,8 @@ def _from_parquet(data: bytes, title: str) -> pd.DataFrame:
         file = pq.ParquetFile(io.BytesIO(data), page_checksum_verification=True)
         schema = file.schema_arrow
         _check_size(file.metadata.num_rows, len(schema), title)
-        _checked_names(schema.names, title)
-        deep = [field.name for field in schema if _is_deep(field.type)]
+        checked_names(schema.names, title)
+        deep = [field.name for field in schema if is_deep(field.type)]
         if deep:
             raise BadInput(
                 f"Columns {listed(deep)} of {title} hold lists, records or binary data; leave them out."
@@ -275,7 +280,8 @@ def _from_parquet(data: bytes, title: str) -> pd.DataFrame:
     return _from_frame(frame, title)
 
 
-def _is_deep(kind: object) -> bool:
+def is_deep(kind: object) -> bool:
+    """True for Arrow types that hold lists, records or binary data."""
     return re.match(DEEP_TYPES, str(kind)) is not None
 
 
@@ -285,14 +291,15 @@ def _from_frame(frame: pd.DataFrame, title: str) -> pd.DataFrame:
         raise BadInput(f"The columns of {title} have several rows of names; give every column one name.")
     named = [level for level in frame.index.names if level is not None and level not in frame.columns]
     frame = frame.reset_index(level=named) if named else frame
-    names = _checked_names([str(name) for name in frame.columns], title)
+    names = checked_names([str(name) for name in frame.columns], title)
     if not len(frame):
         raise BadInput(f"There are no rows in {title}; export the table with its rows.")
     _check_size(len(frame), len(names), title)
     return frame.set_axis(names, axis=1).reset_index(drop=True)
 
 
-def _checked_names(raw: Sequence[str], title: str) -> list[str]:
+def checked_names(raw: Sequence[str], title: str) -> list[str]:
+    """Clean column names; BadInput when there are none, when one is empty, or double."""
     _check_size(1, len(raw), title)
     names = [clean_name(name) for name in raw]
     if not any(names):

@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from medprune.training import RETRAINING
 from tests.bench.costs import costs
 from tests.bench.data import APART, NHEFS, TABLES
+from tests.bench.large_table import large_table
 from tests.bench.optimum import optimum
 from tests.bench.peers import peers
 from tests.bench.report import report
@@ -88,6 +89,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "costs": lambda: iter([costs(NHEFS)]),
     "toy": lambda: toy(PROCESSES),
     "peers": lambda: peers(PROCESSES),
+    "large": large_table,
 }
 
 
