@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -82,6 +82,19 @@ class Tradeoff:
         return {"thresholds": self.thresholds.tolist(), **lists, **more}
 
 
+@dataclass(frozen=True)
+class SweepStep:
+    """What :func:`sweep_steps` yields: thresholds done, and at the end the whole."""
+
+    number: int
+    of: int
+    tradeoff: Tradeoff | None = None
+
+    def event(self) -> dict[str, Any]:
+        """How far it is."""
+        return {"number": self.number, "of": self.of}
+
+
 def threshold_grid(thresholds: int | NDArray[np.float64] | list[float]) -> NDArray[np.float64]:
     """A count of even steps from 0 to 1, or given thresholds, each checked to lie in [0, 1]."""
     if isinstance(thresholds, int):
@@ -121,33 +134,9 @@ def sweep(
         sample=sample,
         seed=seed,
     )
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            swept: Tradeoff = done.value
-            return swept
-
-
-def sweep_rows(
-    model: RiskModel,
-    split: Split,
-    contributions: Contributions,
-    thresholds: int | NDArray[np.float64] | list[float] = 101,
-    *,
-    granularity: str = "weight",
-    scope: str = USUAL_SCOPE,
-    train: Split | None = None,
-) -> Iterator[dict[str, float]]:
-    """The rows of :func:`sweep`, one at a time."""
-    job = _Sweep.of(
-        model, split, contributions, thresholds, granularity=granularity, scope=scope, train=train
-    )
-    if bool((np.diff(job.asked) >= 0).all()):
-        for found in job.found():
-            yield from job.table(found).to_dict("records")
-    else:  # cuts go from small to large, and rows as they were asked for
-        yield from job.table(_Found.joined(list(job.found()))).iloc[job.back].to_dict("records")
+    *_, last = steps
+    assert last.tradeoff is not None
+    return last.tradeoff
 
 
 def sweep_steps(
@@ -161,8 +150,8 @@ def sweep_steps(
     train: Split | None = None,
     sample: int | None = None,
     seed: int = 0,
-) -> Generator[int, None, Tradeoff]:
-    """As :func:`sweep`, yielding how many thresholds are done; what it returns is the whole."""
+) -> Iterator[SweepStep]:
+    """The steps of :func:`sweep`, some thresholds each; the last one carries the whole."""
     job = _Sweep.of(
         model,
         split,
@@ -175,10 +164,12 @@ def sweep_steps(
         seed=seed,
     )
     done: list[_Found] = []
+    step = SweepStep(0, len(job.asked))
     for found in job.found():
         done.append(found)
-        yield sum(len(each.thresholds) for each in done)
-    return job.tradeoff(_Found.joined(done))
+        step = replace(step, number=step.number + len(found.thresholds))
+        yield step
+    yield replace(step, tradeoff=job.tradeoff(_Found.joined(done)))
 
 
 @dataclass(frozen=True, eq=False)

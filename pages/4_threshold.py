@@ -76,10 +76,11 @@ def exact(study: Study, sweep: Tradeoff, path: Path | None) -> None:
     row = work.exact(study, float(shown["threshold"]))
     same = all(text_of(name, row[name]) == text_of(name, shown[name]) for name in TILES)
     was = "the picture said the same" if same else f"the picture said AUROC {rate(shown['auroc'])}"
+    was += f" from a sample of {sweep.sampled:,}" if sweep.sampled else ""
     st.markdown(
         f":material/done_all: **Exact**, counted again on {study.cohort.tuning.told()}: threshold "
         f"{row['threshold']:.4g} removes {share(row['sparsity'])} and leaves AUROC at {rate(row['auroc'])}, "
-        f"acting at a risk of {study.model.act_at:.0%}; {was}{f' from a sample of {sweep.sampled:,}' if sweep.sampled else ''}."
+        f"acting at a risk of {study.model.act_at:.0%}; {was}."
     )
     finished = None if path is None else path.nearest(float(row["sparsity"]))
     figures = side_by_side(work.dense_row(study, sweep), row, finished)

@@ -68,7 +68,9 @@ class View:
     tolerance: float = 0.02  # of the metric that is drawn
     klass: int = 0  # of the classes that are acted on
     risk: float | None = None  # acted at; None: the model's own
-    ratio: float | None = None  # false alarms that one missed case weighs as much as; None: the odds of the risk
+    ratio: float | None = (
+        None  # false alarms that one missed case weighs as much as; None: the odds of the risk
+    )
 
 
 @dataclass
@@ -123,7 +125,9 @@ class Study:
     runs: list[Run] = field(default_factory=list)
     clicked: tuple[int, int] | None = None  # the point of the chart that was taken last
     selecting: Job | None = None  # a cross-validation, running or over
-    live: tuple[tuple[Any, ...], dict[str, Any]] | None = None  # what the live threshold was sent, and for what
+    live: tuple[tuple[Any, ...], dict[str, Any]] | None = (
+        None  # what the live threshold was sent, and for what
+    )
     page: str = ""  # the one that is open
     visits: int = 0  # pages opened so far
 

@@ -153,9 +153,9 @@ def live_payload(study: Study, swept_before: Tradeoff, path: Path | None) -> dic
             swept_before,
             contributions,
             normalised(study, contributions.scores(study.scoring.granularity)),
-            () if path is None else path.candidates,
-            study.cohort.tuning.outcome,
-            view_of(study, swept_before),
+            finished=() if path is None else path.candidates,
+            outcome=study.cohort.tuning.outcome,
+            view=view_of(study, swept_before),
         )
         study.live = (known, made | {"id": f"{study.visits}-{id(swept_before)}"})
     return study.live[1]

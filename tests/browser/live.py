@@ -25,14 +25,15 @@ slider.addEventListener("input", (event) => {
 slider.addEventListener("change", () => {
   const began = performance.now();
   const threshold = document.querySelector(".mp-now").value.split(" ")[0];
-  const there = () => document.querySelector(".st-key-exact").innerText.includes(`threshold ${threshold} removes`);
+  const panel = document.querySelector(".st-key-exact");
+  const there = () => panel.innerText.includes(`threshold ${threshold} removes`);
   const watch = new MutationObserver(() => {
     if (!there()) return;
     watch.disconnect();
     window.mpExact = performance.now() - began;
   });
   window.mpExact = null;
-  watch.observe(document.querySelector(".st-key-exact"), { subtree: true, childList: true, characterData: true });
+  watch.observe(panel, { subtree: true, childList: true, characterData: true });
 });
 """
 
@@ -48,7 +49,10 @@ class Sent:
         page.on("websocket", self._listen)
 
     def _listen(self, socket: WebSocket) -> None:
-        socket.on("framesent", lambda frame: self.frames.append(frame))
+        socket.on("framesent", self._keep)
+
+    def _keep(self, frame: object) -> None:  # playwright cannot mark a list's own method
+        self.frames.append(frame)
 
 
 def to_the_threshold(page: Page, sample: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -65,7 +66,7 @@ def test_dragging_moves_everything_and_the_server_hears_of_the_release_alone(pag
             page.mouse.move(left + place * width, y)
             seen.append(page.evaluate(looks))
         assert sent.frames == [], "a move has told the server"
-    for before, after in zip(seen[1:], seen[2:], strict=False):
+    for before, after in pairwise(seen[1:]):
         assert before[0] != after[0], "the marker"
         assert before[1] != after[1], "the line in the histogram"
         assert before[4] != after[4], "the words"
@@ -95,7 +96,9 @@ def test_by_keyboard_with_undo_and_words_for_who_cannot_see_it(page: Page, sent:
     assert "0.0% of the weights removed" in slider.get_attribute("aria-valuetext")
     agree(page)
     page.keyboard.press("End")
-    expect(page.locator(".mp-now")).to_have_js_property("value", page.locator(".mp-now").evaluate("e => e.value"))
+    expect(page.locator(".mp-now")).to_have_js_property(
+        "value", page.locator(".mp-now").evaluate("e => e.value")
+    )
     agree(page)
     last = slider.get_attribute("aria-valuetext")
     page.keyboard.press("PageDown")
@@ -132,7 +135,8 @@ def exact_dense(page: Page) -> str:
 
 def test_missed_cases_and_false_alarms_move_with_both_sliders(page: Page, sent: Sent) -> None:
     page.locator(".mp-decide summary").click()
-    counts = "() => [...document.querySelectorAll('.mp-per-thousand tbody td')].map((cell) => Number(cell.textContent))"
+    cells = "document.querySelectorAll('.mp-per-thousand tbody td')"
+    counts = f"[...{cells}].map((cell) => Number(cell.textContent))"
     risk = page.locator(".mp-risk")
     risk.fill("10")
     low = page.evaluate(counts)
@@ -179,5 +183,6 @@ def test_it_fits_a_narrow_screen(page: Page, server: Server) -> None:
     page.goto(server.url)
     to_the_threshold(page, SAMPLE)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    wide = "[...document.querySelectorAll('.mp-live *')].filter((e) => e.getBoundingClientRect().right > window.innerWidth + 1).length"
+    beyond = "(e) => e.getBoundingClientRect().right > window.innerWidth + 1"
+    wide = f"[...document.querySelectorAll('.mp-live *')].filter({beyond}).length"
     assert page.evaluate(wide) == 0

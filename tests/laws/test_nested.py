@@ -20,7 +20,7 @@ from medprune.performance import METRICS, acted_on, confusion, decisions, perfor
 from medprune.ranked import ACT_GRID
 from medprune.removal import Cut, alive_groups, removed_share
 from medprune.size import SIZES, size_of
-from medprune.sweep import COLUMNS, sweep_rows, sweep_steps
+from medprune.sweep import sweep_steps
 from tests.makers import patient_cohort, random_mask, untrained_model
 
 GRID = np.linspace(0, 1, 15)
@@ -168,7 +168,7 @@ def test_a_sweep_is_every_cut_measured_by_itself(
     assert swept.sampled is None
 
 
-def test_thresholds_in_any_order_and_rows_one_at_a_time() -> None:
+def test_thresholds_in_any_order_and_some_at_a_time() -> None:
     cohort = patient_cohort()
     model = untrained_model(cohort)
     scored = score(model, cohort.train)
@@ -178,13 +178,10 @@ def test_thresholds_in_any_order_and_rows_one_at_a_time() -> None:
         pd.testing.assert_series_equal(swept.table.iloc[place], sorted_.at(threshold), check_names=False)
     np.testing.assert_array_equal(swept.confusion[2], sorted_.confusion[1])
     np.testing.assert_array_equal(swept.lasts.features, sorted_.lasts.features)
-    for order in (mixed, sorted(mixed)):
-        rows = pd.DataFrame(list(sweep_rows(model, cohort.tuning, scored, order)))
-        whole = sweep(model, cohort.tuning, scored, order).table[list(COLUMNS)]
-        pd.testing.assert_frame_equal(rows, whole)
     steps = list(sweep_steps(model, cohort.tuning, scored, 31))
-    assert steps == sorted(steps)
-    assert steps[-1] == 31
+    assert [step.number for step in steps] == sorted(step.number for step in steps)
+    assert (steps[-1].number, steps[-1].of) == (31, 31)
+    assert [step.tradeoff is None for step in steps] == [True] * (len(steps) - 1) + [False]
 
 
 def test_whole_layers_that_are_gone_are_counted_as_compaction_leaves_them() -> None:

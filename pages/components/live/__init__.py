@@ -31,7 +31,5 @@ _component = st.components.v2.component(
 
 def live(payload: Mapping[str, Any], *, key: str) -> tuple[dict[str, Any] | None, float | None]:
     """Show the payload; what was told in this run: the view after a release, the risk to act at."""
-    result = _component(
-        key=key, data=dict(payload), on_told_change=lambda: None, on_act_change=lambda: None
-    )
+    result = _component(key=key, data=dict(payload), on_told_change=lambda: None, on_act_change=lambda: None)
     return result.told, result.act

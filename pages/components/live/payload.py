@@ -17,10 +17,21 @@ from numpy.typing import NDArray
 from medprune import Candidate, Contributions, RiskModel, Tradeoff
 from medprune.figures.contributions import DOCUMENT_BAND, SCALES, histogram, log_edges
 from medprune.figures.tradeoff import METRIC_NAMES
-from medprune.performance import BINARY, acted_counts, higher_is_better
+from medprune.performance import BINARY, higher_is_better
+from medprune.ranked import measures
 from pages.shared.guide import PLURAL, change_text, metric_text, rate, share, size_text
 
-TILES = ("sparsity", "auroc", "accuracy", "f1", "sensitivity", "specificity", "parameters", "features", "bytes")
+TILES = (
+    "sparsity",
+    "auroc",
+    "accuracy",
+    "f1",
+    "sensitivity",
+    "specificity",
+    "parameters",
+    "features",
+    "bytes",
+)
 SIZES = {"parameters": "Parameters", "features": "Features", "bytes": "Network file"}
 MOST_NODES = 50  # of a layer; more cannot be read
 MOST_EDGES = 1_500
@@ -32,6 +43,7 @@ def payload(
     sweep: Tradeoff,
     contributions: Contributions,
     normalised: Sequence[Array],
+    *,
     finished: Sequence[Candidate],
     outcome: NDArray[np.int64],
     view: Mapping[str, Any],
@@ -54,10 +66,14 @@ def payload(
         "text": {
             **{name: [text_of(name, value) for value in sweep.table[name]] for name in TILES},
             "threshold": [f"{threshold:.4g}" for threshold in sweep.thresholds],
-            "said": [said(row, dense, sweep, len(contributions.feature_names)) for _, row in sweep.table.iterrows()],
+            "said": [
+                said(row, dense, sweep, len(contributions.feature_names)) for _, row in sweep.table.iterrows()
+            ],
         },
-        "change": {name: [changed(name, value, dense[name]) for value in sweep.table[name]] for name in TILES},
-        "finished": [_finished(candidate, outcome, sweep.act_grid) for candidate in finished],
+        "change": {
+            name: [changed(name, value, dense[name]) for value in sweep.table[name]] for name in TILES
+        },
+        "finished": _finished(finished, outcome),
         "histogram": _histogram(normalised),
         "network": _network(model, sweep, contributions),
         "features": [
@@ -116,14 +132,25 @@ def _interval(sweep: Tradeoff) -> dict[str, list[float | None]] | None:
     return {side: _numbers(sweep.table[f"auroc_{side}"]) for side in ("low", "high")}
 
 
-def _finished(candidate: Candidate, outcome: NDArray[np.int64], act_grid: Array) -> dict[str, Any]:
+def _finished(candidates: Sequence[Candidate], outcome: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """The finished models: points of their own, with who is acted on at every risk of the grid."""
+    if not candidates:
+        return []
+    risks = np.stack([candidate.tuning_risks.T for candidate in candidates])
+    acted = measures(outcome, risks).acted
+    return [
+        _point(candidate, at_risks.tolist()) for candidate, at_risks in zip(candidates, acted, strict=True)
+    ]
+
+
+def _point(candidate: Candidate, acted: list[Any]) -> dict[str, Any]:
     figures = {**{name: candidate.performance[name] for name in METRIC_NAMES}, "sparsity": candidate.sparsity}
     figures |= {name: getattr(candidate.size, name) for name in SIZES}
     return {
         "sparsity": candidate.sparsity,
         "metrics": {name: None if np.isnan(figures[name]) else figures[name] for name in METRIC_NAMES},
         "text": {name: text_of(name, value) for name, value in figures.items()},
-        "acted": acted_counts(outcome, candidate.tuning_risks, act_grid).tolist(),
+        "acted": acted,
     }
 
 
@@ -140,7 +167,10 @@ def _decisions(model: RiskModel, sweep: Tradeoff) -> dict[str, Any]:
         "acted": sweep.acted.tolist(),
         "confusion": sweep.confusion.tolist(),
         "byClass": [
-            [[share(sensitivity), share(specificity), rate(auroc)] for sensitivity, specificity, auroc in classes]
+            [
+                [share(sensitivity), share(specificity), rate(auroc)]
+                for sensitivity, specificity, auroc in classes
+            ]
             for classes in sweep.by_class
         ],
     }
@@ -163,11 +193,15 @@ def _network(model: RiskModel, sweep: Tradeoff, contributions: Contributions) ->
     """
     scores, lasts = list(contributions.weight_scores), list(sweep.lasts.weights)
     of_column = model.preparation.feature_of_column
-    scores[0], lasts[0] = (_by_feature(part, of_column, len(model.features)) for part in (scores[0], lasts[0]))
+    scores[0], lasts[0] = (
+        _by_feature(part, of_column, len(model.features)) for part in (scores[0], lasts[0])
+    )
     ends = [sweep.lasts.features, *sweep.lasts.units, np.full(len(model.classes), len(sweep.table))]
     names = [list(model.features), *(_units(layer, len(units)) for layer, units in enumerate(ends[1:-1]))]
     shown = [_shown(part) for part in ends]
-    edges = [edge for layer in range(len(scores)) for edge in _edges(layer, scores[layer], lasts[layer], shown)]
+    edges = [
+        edge for layer in range(len(scores)) for edge in _edges(layer, scores[layer], lasts[layer], shown)
+    ]
     edges.sort(key=lambda edge: -edge[3])
     nodes = [
         [{"name": of_layer[place], "last": int(last[place])} for place in places]
