@@ -73,6 +73,8 @@ def _value(name: str, text: str, usual: Any) -> Any:
 def prices_of(path: str | None, unit: str) -> Prices | None:
     """The prices of a CSV with a feature and its price in a row, or of a JSON object."""
     if path is None:
+        if unit:
+            raise BadInput("--price-unit names the unit of --prices; give the prices too.")
         return None
     try:
         if path.endswith(".json"):

@@ -12,7 +12,7 @@ from medprune.scoring import GRANULARITIES
 from pages.shared import guide, session, work
 from pages.shared.guide import PLURAL, Tile, plain
 from pages.shared.session import ScoreSettings, Study
-from pages.shared.settings import form
+from pages.shared.settings import form, in_words
 
 EVERYONE = "all patients"
 ALL_LAYERS = "all layers"
@@ -24,7 +24,6 @@ SPEARMAN = "Of the two rankings: 1 is the same order, 0 no agreement."
 COLUMNS = {
     "effective_patients": st.column_config.NumberColumn("effective patients", format="%.1f", help=EFFECTIVE)
 }
-SCOPE_NAMES = {"layer": "within each layer", "global": "over all layers", "adaptive": "adaptive (LAMP)"}
 
 
 def ask(study: Study) -> None:
@@ -43,7 +42,7 @@ def ask(study: Study) -> None:
     scopes = list(SCOPES)
     scope = c.selectbox(
         "Compare scores", scopes, index=scopes.index(now.scope),
-        format_func=lambda name: SCOPE_NAMES.get(name, name), key="scope",
+        format_func=in_words, key="scope",
     )  # fmt: skip
     st.caption(plain(CRITERIA.explanation(criterion)))
     balanced = st.toggle("Give every class the same say, however rare", now.balanced, key="balanced")
@@ -100,7 +99,7 @@ def cut(study: Study, scores: Contributions, who: str, layer: str) -> None:
     guide.tiles(
         [
             Tile(f"{what.capitalize()} scored", f"{len(values):,}"),
-            Tile("Below the threshold", f"{below:.1%}"),
+            Tile("Below it", f"{below:.1%}", help="below the threshold"),
             Tile("Rows scored", f"{scores.patients:,}"),
         ]
     )
