@@ -15,6 +15,7 @@ from medprune import (
     Cohort,
     Compression,
     Contributions,
+    Drops,
     Path,
     RiskModel,
     Tradeoff,
@@ -97,6 +98,7 @@ class Study:
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
     scores: dict[Scored, Contributions] = field(default_factory=dict)
     agreements: dict[tuple[Scored, str], Agreement] = field(default_factory=dict)  # and granularity
+    drops: dict[tuple[str, str], Drops] = field(default_factory=dict)  # by granularity and metric
     sweeps: dict[ScoreSettings, Tradeoff] = field(default_factory=dict)
     threshold: float = START
     paths: dict[ScoreSettings, Path] = field(default_factory=dict)
@@ -124,7 +126,7 @@ class Study:
 
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
         self.model, self.epochs = model, epochs
-        self.scores, self.agreements, self.sweeps, self.paths = {}, {}, {}, {}
+        self.scores, self.agreements, self.drops, self.sweeps, self.paths = {}, {}, {}, {}, {}
         self.threshold = START
         self.jobs.close()
         self.jobs, self.runs, self.selecting = Jobs(), [], None
@@ -135,7 +137,7 @@ class Study:
         if self.model is None or self.cohort is None:
             return
         self.model = replace(self.model, act_at=act_at)
-        self.sweeps = {}
+        self.sweeps, self.drops = {}, {}
         for run in self.runs:
             run.path = None if run.path is None else self._acting_at(run.path, act_at)
         for how, path in self.paths.items():

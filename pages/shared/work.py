@@ -9,7 +9,19 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from medprune import Agreement, Candidate, Contributions, Path, Tradeoff, agreement, prune_steps, score
+from medprune import (
+    Agreement,
+    BadInput,
+    Candidate,
+    Contributions,
+    Drops,
+    Path,
+    Tradeoff,
+    agreement,
+    drops,
+    prune_steps,
+    score,
+)
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.path import acting_at
 from medprune.ranking import normalise
@@ -20,6 +32,8 @@ from pages.shared.session import Run, ScoreSettings, Study
 
 # The document's thresholds live between 0.01 and 0.1: even steps on a logarithmic scale show them.
 GRID = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 101)])
+
+MOST_REMOVALS = 2_000_000  # things removed times patients: about a minute
 
 
 def scored(study: Study) -> Contributions:
@@ -43,6 +57,27 @@ def agreed(study: Study, *, now: bool) -> Agreement | None:
                 study.model, study.cohort.train, scored(study), granularity=study.scoring.granularity
             )
     return study.agreements.get(key)
+
+
+def dropped(study: Study, metric: str, *, now: bool) -> Drops | None:
+    """What the metric loses on tuning without each single group, computed once, and only when asked."""
+    granularity = study.scoring.granularity
+    if now and (granularity, metric) not in study.drops:
+        groups = sum(int(part.sum()) for part in alive_groups(study.model, granularity))
+        if groups * len(study.cohort.tuning) > MOST_REMOVALS:
+            raise BadInput(
+                f"Removing {groups:,} {granularity}s one at a time would take too long on "
+                f"{study.cohort.tuning.told()}; look at neurons or features instead."
+            )
+        with st.spinner("Removing one at a time…", show_time=True):
+            study.drops[granularity, metric] = drops(
+                study.model,
+                study.cohort.tuning,
+                metric=metric,
+                granularity=granularity,
+                train=study.cohort.train,
+            )
+    return study.drops.get((granularity, metric))
 
 
 def normalised(study: Study, scores: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:
