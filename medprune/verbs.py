@@ -99,7 +99,9 @@ def score(options: Options) -> Answer:
     scored = score_model(model, split, name, balanced=options.balanced, **settings)
     if options.out:
         write_whole(options.out, scores_csv(scored), "the scores")
-    agreed = agreement(model, split, scored, seed=options.seed) if options.agreement else None
+    agreed = None
+    if options.agreement:
+        agreed = agreement(model, split, scored, granularity=options.agreement, seed=options.seed)
     top = scored.features.sort_values("score", ascending=False)
     features = _listed(top)
     layers = scored.weights.groupby("layer", sort=False)["score"]
