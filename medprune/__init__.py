@@ -13,6 +13,7 @@ from medprune.cross_validation import cross_validate, cross_validate_steps
 from medprune.drops import Drops, drops
 from medprune.errors import BadInput, MedPruneError
 from medprune.fold_selection import Selection, Validation
+from medprune.kinds.verbs import score, train
 from medprune.mask import Mask
 from medprune.model import RiskModel
 from medprune.model_file import load_model, save_model
@@ -20,10 +21,10 @@ from medprune.network import MLP
 from medprune.path import Path, prune, prune_steps
 from medprune.performance import Performance, performance
 from medprune.quantisation import quantise
-from medprune.scoring import Contributions, score
+from medprune.scoring import Contributions
 from medprune.settings_search import search_settings
 from medprune.sweep import Tradeoff, sweep
-from medprune.training import Schedule, train, train_steps
+from medprune.training import Schedule, train_steps
 
 __all__ = [
     "MLP",

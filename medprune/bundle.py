@@ -29,7 +29,7 @@ from medprune.errors import BadInput, MedPruneError, listed
 from medprune.intake import table_file
 from medprune.intake.tensor_file import MOST_BYTES
 from medprune.model import RiskModel
-from medprune.model_file import describe, load_model, model_bytes
+from medprune.model_file import check_has_format, describe, load_model, model_bytes
 from medprune.network import Network
 from medprune.onnx_graph import onnx_bytes
 from medprune.onnx_run import onnx_risks, probe_rows
@@ -83,7 +83,7 @@ def export(
     ``int8`` is the model quantised, which goes in beside model.onnx; predict.py keeps using the latter.
     Raises BadInput when the folder holds something else or cannot be written; nothing is changed then.
     """
-    model = compact(candidate.model if isinstance(candidate, Candidate) else candidate)
+    model = compact(check_has_format(candidate.model if isinstance(candidate, Candidate) else candidate))
     target = check_target(folder)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

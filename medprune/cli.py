@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from medprune import verbs
 from medprune.errors import BadInput
+from medprune.scoring import GRANULARITIES
 from medprune.tables import jsonable
 
 DONE, OUR_FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -148,6 +149,13 @@ def _network(sub: Parser) -> None:
 
 def _criterion(sub: Parser) -> None:
     sub.add_argument("--criterion", metavar="NAME", help="what a weight is worth (contribution)")
+    sub.add_argument(
+        "--criterion-set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of the criterion, such as signed=yes of taylor",
+    )
 
 
 def _granularity(sub: Parser) -> None:
@@ -177,7 +185,11 @@ def _score(sub: Parser) -> None:
     sub.add_argument("--rates", metavar="FILE", help="JSON with the rates that class_contribution smooths by")
     sub.add_argument("--balanced", action="store_true", help="give every class the same say, however rare")
     sub.add_argument(
-        "--agreement", action="store_true", help="remove a sample of weights one by one, and compare"
+        "--agreement",
+        nargs="?",
+        const="weight",
+        choices=GRANULARITIES,
+        help="remove a sample one by one, and compare: of weights, neurons or features (weight)",
     )
     sub.add_argument("--out", metavar="SCORES.csv", help="every score, one row a weight, neuron and feature")
 
@@ -200,7 +212,12 @@ def _prune(sub: Parser) -> None:
     _granularity(sub)
     sub.add_argument("--strategy", default="contribution", metavar="NAME", help="how to walk (contribution)")
     sub.add_argument(
-        "--set", metavar="NAME=VALUE", action="append", default=[], help="a setting of the strategy"
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of the strategy; of exhaustive also among=FEATURE,FEATURE (the others stay), "
+        "of genetic checkpoint=FILE.json (a search that was stopped goes on from there)",
     )
     sub.add_argument("--prices", metavar="FILE", help="what each feature costs: CSV (feature, price) or JSON")
     sub.add_argument("--price-unit", default="", metavar="UNIT", help="of the prices, such as EUR or minutes")

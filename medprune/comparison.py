@@ -6,7 +6,7 @@ interval is that of one comparison: of twenty, one leaves 0 out by chance.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 from medprune.candidate import Candidate
 from medprune.errors import BadInput
 from medprune.path import Path
-from medprune.performance import check_metric, check_share
+from medprune.performance import check_metric, check_share, metric_in_words
 from medprune.selection import CHUNK, RESAMPLES, bootstrap_weights, weighted_metric
 
 SHARES = (0.8, 0.9, 0.95, 0.98)
 COUNTED = ("sparsity", "parameters", "features", "price")
 SLACK = 0.05  # of what is left: a cut does not always meet the share asked for to the last weight
 TAILS = (0.025, 0.975)
-NAMES = {"auroc": "AUROC", "f1": "F1", "brier": "Brier score"}
 Array = NDArray[np.float64]
+Resampled = Callable[[Path, str], Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +103,7 @@ class Comparison:
 
     @property
     def _name(self) -> str:
-        return NAMES.get(self.metric, self.metric)
+        return metric_in_words(self.metric)
 
     def _at(self, stop: float) -> str:
         if self.counted == "sparsity":
@@ -113,31 +113,66 @@ class Comparison:
         return f"With at most {_counted(round(stop), self.counted.removesuffix('s'))}"
 
 
+def resampled_metric(path: Path, candidates: Sequence[Candidate], metric: str) -> Array:
+    """The metric of every candidate (C, RESAMPLES) on the path's tuning patients, drawn again and again.
+
+    The draws are the same for every candidate and every call, so differences are paired.
+    """
+    rng = np.random.default_rng(0)
+    most = max(1, CHUNK // len(path.tuning_outcome))
+    parts = []
+    for start in range(0, RESAMPLES, most):
+        drawn = bootstrap_weights(
+            path.tuning_outcome, path.tuning_patients, min(most, RESAMPLES - start), rng
+        )
+        parts.append(
+            [
+                weighted_metric(metric, path.tuning_outcome, c.tuning_risks, drawn, c.model.act_at)
+                for c in candidates
+            ]
+        )
+    return np.concatenate([np.array(part) for part in parts], axis=1)
+
+
+def resampled_path(path: Path, metric: str) -> Array:
+    """:func:`resampled_metric` of all candidates of a path (C, RESAMPLES), the dense model first."""
+    return resampled_metric(path, path.candidates, metric)
+
+
+def intervals_of(resampled: Array) -> Array:
+    """The 95 % bootstrap interval (C, 2) of each row of a resampled metric (C, RESAMPLES)."""
+    return np.nanquantile(resampled, TAILS, axis=1).T if len(resampled) else np.empty((0, 2))
+
+
 def compare(
     paths: Sequence[Path],
     *,
     metric: str = "auroc",
     counted: str = "sparsity",
     stops: Sequence[float] = SHARES,
+    resampled: Resampled = resampled_path,
 ) -> Comparison:
     """Hold every path against the first, at every size where both have a candidate.
 
     ``counted`` says what the ``stops`` are: ``sparsity`` (a share removed, or more), or the most
-    ``parameters``, ``features`` or ``price``. Raises BadInput when the paths cannot be compared.
+    ``parameters``, ``features`` or ``price``. ``resampled`` may be a function that remembers what
+    :func:`resampled_path` gives. Raises BadInput when the paths cannot be compared.
     """
     check_metric(metric)
     _check_comparable(paths, counted, stops)
     first, *others = paths
+    drawn = [resampled(path, metric) for path in paths]
     names = labels(paths)
     duels: list[Duel] = []
     for stop in stops:
         own = best_at(first, counted, stop, metric)
-        found = [
-            (name, best_at(path, counted, stop, metric)) for name, path in zip(names[1:], others, strict=True)
-        ]
-        there = [(name, candidate) for name, candidate in found if candidate is not None]
-        if own is not None and there:
-            duels += _duels(first, own, there, stop, metric)
+        for name, path, there in zip(names[1:], others, drawn[1:], strict=True):
+            candidate = best_at(path, counted, stop, metric)
+            if own is not None and candidate is not None:
+                moved = there[path.candidates.index(candidate)] - drawn[0][first.candidates.index(own)]
+                low, high = np.nanquantile(moved, TAILS)
+                difference = candidate.performance[metric] - own.performance[metric]
+                duels.append(Duel(stop, name, candidate, own, metric, difference, float(low), float(high)))
     return Comparison(names[0], metric, counted, first.granularity, tuple(duels))
 
 
@@ -175,46 +210,6 @@ def best_at(path: Path, counted: str, stop: float, metric: str) -> Candidate | N
         small = [c for c in path if getattr(c, counted) <= stop]
     sign = -1 if metric == "brier" else 1
     return max(small, key=lambda c: (sign * c.performance[metric], -c.parameters), default=None)
-
-
-def _duels(
-    path: Path, own: Candidate, others: Sequence[tuple[str, Candidate]], stop: float, metric: str
-) -> list[Duel]:
-    resampled = resampled_metric(path, [own, *(candidate for _, candidate in others)], metric)
-    duels = []
-    for (name, candidate), drawn in zip(others, resampled[1:], strict=True):
-        low, high = np.nanquantile(drawn - resampled[0], TAILS)
-        difference = candidate.performance[metric] - own.performance[metric]
-        duels.append(Duel(stop, name, candidate, own, metric, difference, float(low), float(high)))
-    return duels
-
-
-def resampled_metric(path: Path, candidates: Sequence[Candidate], metric: str) -> Array:
-    """The metric of every candidate (C, RESAMPLES) on the path's tuning patients, drawn again and again.
-
-    The draws are the same for every candidate and every call, so differences are paired.
-    """
-    rng = np.random.default_rng(0)
-    most = max(1, CHUNK // len(path.tuning_outcome))
-    parts = []
-    for start in range(0, RESAMPLES, most):
-        drawn = bootstrap_weights(
-            path.tuning_outcome, path.tuning_patients, min(most, RESAMPLES - start), rng
-        )
-        parts.append(
-            [
-                weighted_metric(metric, path.tuning_outcome, c.tuning_risks, drawn, c.model.act_at)
-                for c in candidates
-            ]
-        )
-    return np.concatenate([np.array(part) for part in parts], axis=1)
-
-
-def interval_of(path: Path, candidates: Sequence[Candidate], metric: str) -> Array:
-    """The 95 % bootstrap interval (C, 2) of every candidate's own metric on tuning."""
-    if not candidates:
-        return np.empty((0, 2))
-    return np.nanquantile(resampled_metric(path, candidates, metric), TAILS, axis=1).T
 
 
 def _size(candidate: Candidate) -> str:

@@ -93,6 +93,9 @@ class PathWalk(Walk):
         options = tuple(candidate.requested for candidate in path)
         return Walked(path.candidates, options, path.candidates.index(alone), path.models_trained)
 
+    def settings(self, option: float) -> dict[str, Any]:
+        return dict(self.own)
+
     def models(self, model: RiskModel, cohort: Cohort) -> int:
         problem = Problem.of(model, cohort, self.granularity, seed=0, prices=self.prices)
         return method(self.strategy, **self.own).planned(problem) - 1

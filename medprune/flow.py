@@ -234,6 +234,7 @@ def provenance(
         "excluded_columns": [{"column": name, "reason": reason} for name, reason in cohort.kept_out],
         "notes": list(cohort.notes),
         "parent_model_sha256": fingerprint(path.dense.model),
+        "dense_training": path.dense.model.origin.training,
         "split_seed": cohort.seed,
         "strategy": path.strategy,
         "granularity": path.granularity,

@@ -17,7 +17,7 @@ from medprune.candidate import Candidate
 from medprune.errors import BadInput
 from medprune.fold_statistics import FOLD_RULES, Array, Estimate, estimate, pick, standard_error
 from medprune.path import COUNTS, Path
-from medprune.performance import METRICS, check_share
+from medprune.performance import METRICS, check_share, metric_in_words
 from medprune.settings import check_settings, setting
 from medprune.training import Schedule
 
@@ -149,6 +149,11 @@ class Selection:
         return Spread.of(self.thresholds)
 
     @property
+    def cuts(self) -> bool:
+        """Whether the choice was made by a threshold at all: a search has none."""
+        return bool((self.thresholds > 0).any())
+
+    @property
     def in_band(self) -> int:
         """In how many runs it lies where the founding document looks for it."""
         return int(((self.thresholds >= BAND[0]) & (self.thresholds <= BAND[1])).sum())
@@ -202,8 +207,8 @@ class Selection:
         if worst < -self.how.margin:
             found.append(
                 f"The folds cannot rule out a loss of more than {self.how.margin:g}: the 95 % interval of "
-                f"the change of {self.how.metric} from dense reaches from {change['low']:+.3f} to "
-                f"{change['high']:+.3f}; add repeats or patients, or keep more."
+                f"the change of {metric_in_words(self.how.metric)} from dense reaches from "
+                f"{change['low']:+.3f} to {change['high']:+.3f}; add repeats or patients, or keep more."
             )
         if not self.chosen["allowed"]:
             found.append(
@@ -218,17 +223,20 @@ class Selection:
         times = f"{self.how.folds} folds" + (f", {self.how.repeats} times" if self.how.repeats > 1 else "")
         where = "outer held-out" if self.outer is not None else "held-out"
         change = f"95 % interval of the change {figures['low']:+.3f} to {figures['high']:+.3f}"
+        threshold = (
+            f", threshold {self.threshold.median:.3g} ({self.threshold.low:.3g} to {self.threshold.high:.3g})"
+            if self.cuts
+            else ""
+        )
         return (
             f"In {times}, on {self.patients:,} patients of train and tuning, {self._what()} was chosen: "
-            f"{self.how.metric} {figures['chosen']:.3f} on {where} patients (dense {figures['dense']:.3f}, "
-            f"{change}), "
-            f"{self.chosen['parameters']:,.0f} parameters, threshold {self.threshold.median:.3g} "
-            f"({self.threshold.low:.3g} to {self.threshold.high:.3g}); {self.models_trained:,} models were "
-            "trained."
+            f"{metric_in_words(self.how.metric)} {figures['chosen']:.3f} on {where} patients "
+            f"(dense {figures['dense']:.3f}, {change}), {self.chosen['parameters']:,.0f} parameters"
+            f"{threshold}; {self.models_trained:,} models were trained."
         )
 
     def _what(self) -> str:
-        removed = f"{self.chosen['sparsity']:.1%} removed"
+        removed = f"{self.chosen['sparsity']:.1%} of the {self.granularity}s removed"
         if not self.searched:
             return removed
         return f"{told(self.searched[int(self.option) - 1])} ({removed})"

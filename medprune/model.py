@@ -53,6 +53,7 @@ class Origin:
     seed: int = 0
     test_openings: int = 0
     parent: str | None = None  # sha256 of the dense model's parameters
+    training: Mapping[str, Any] | None = None  # how the dense model was trained; None where unknown
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -60,6 +61,7 @@ class Origin:
             "seed": self.seed,
             "test_openings": self.test_openings,
             "parent": self.parent,
+            "training": None if self.training is None else dict(self.training),
             "split": None if self.split is None else self.split.to_json(),
         }
 
@@ -72,6 +74,7 @@ class Origin:
             seed=int(value["seed"]),
             test_openings=int(value["test_openings"]),
             parent=value.get("parent"),
+            training=value.get("training"),
         )
 
 

@@ -49,9 +49,19 @@ def describe(model: RiskModel) -> dict[str, Any]:
     }
 
 
+def check_has_format(model: RiskModel) -> RiskModel:
+    """The model; BadInput for one of another family, which no file describes."""
+    if not isinstance(model, RiskModel):
+        raise BadInput(
+            f"A {type(model).__name__} has no file format yet, so it can be neither saved nor exported; keep "
+            "it in Python, or train an MLP."
+        )
+    return model
+
+
 def model_bytes(model: RiskModel) -> bytes:
     """The model, compacted, as a safetensors file."""
-    small = compact(model)
+    small = compact(check_has_format(model))
     tensors = {name: value.contiguous() for name, value in small.network.state_dict().items()}
     data: bytes = safetensors.torch.save(tensors, metadata={KEY: json.dumps(describe(small))})
     return data

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from argparse import Namespace as Options
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     given = {"criterion": options.criterion, "scope": options.scope}
     settings = {name: value for name, value in given.items() if value is not None}
     settings |= _set(options.strategy, options.set)
+    if own := criterion_set(options):
+        settings["options"] = tuple(own.items())
     how = method(options.strategy, **(choice.settings(options.strategy) | settings))
     criterion_settings(options.criterion or "contribution", options)
     if check_granularity(options.granularity) not in how.granularities:
@@ -43,15 +46,39 @@ def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     return settings
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """Names between commas; a name that has a comma of its own stands in quotation marks, as in a CSV."""
+    return tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
+
+
+# Settings that no form on screen asks for, and how the shell reads them.
+UNSCREENED: Mapping[tuple[str, str], Callable[[str], Any]] = {
+    ("exhaustive", "among"): _names,
+    ("genetic", "checkpoint"): str,
+}
+
+
 def _set(strategy: str, given: Sequence[str]) -> dict[str, Any]:
     """The settings of --set NAME=VALUE, each of the kind that the strategy's own value is."""
-    known = settings_of(member(strategy))
-    settings = {}
+    return _read(strategy, settings_of(member(strategy)), given)
+
+
+def criterion_set(options: Options) -> dict[str, Any]:
+    """The settings of --criterion-set NAME=VALUE, which are those of the criterion."""
+    name = options.criterion or "contribution"
+    return _read(name, settings_of(CRITERIA.get(name)), options.criterion_set)
+
+
+def _read(owner: str, known: Mapping[str, Any], given: Sequence[str]) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
     for text in given:
         name, _, value = text.partition("=")
+        if (owner, name) in UNSCREENED:
+            settings[name] = UNSCREENED[owner, name](value)
+            continue
         if name not in known:
             raise BadInput(
-                f"{strategy!r} has no setting {name!r}{nearest(name, known)}; "
+                f"{owner!r} has no setting {name!r}{nearest(name, known)}; "
                 f"it has {', '.join(known) or 'none'}."
             )
         settings[name] = _value(name, value, known[name][0])
@@ -73,6 +100,8 @@ def _value(name: str, text: str, usual: Any) -> Any:
 def prices_of(path: str | None, unit: str) -> Prices | None:
     """The prices of a CSV with a feature and its price in a row, or of a JSON object."""
     if path is None:
+        if unit:
+            raise BadInput("--price-unit names the unit of --prices; give the prices too.")
         return None
     try:
         if path.endswith(".json"):
@@ -111,7 +140,7 @@ def validation_of(options: Options) -> Validation | None:
 
 def criterion_settings(name: str, options: Options) -> dict[str, Any]:
     """The settings of a criterion that the shell can give it; BadInput when there is no such criterion."""
-    settings: dict[str, Any] = seed_setting(name, options.seed)
+    settings: dict[str, Any] = seed_setting(name, options.seed) | criterion_set(options)
     rates = getattr(options, "rates", None)
     if rates is None:
         return settings

@@ -30,6 +30,7 @@ METRICS = (
     "brier",
 )
 SMALLER_IS_BETTER = ("brier",)
+NAMES = {"auroc": "AUROC", "auprc": "AUPRC", "f1": "F1", "brier": "Brier score"}  # in a sentence
 BINARY = 2
 
 
@@ -59,6 +60,15 @@ def check_metric(metric: str) -> str:
     if metric not in METRICS:
         raise BadInput(f"Metric must be one of {', '.join(METRICS)}, got {metric!r}.")
     return metric
+
+
+def metric_in_words(metric: str) -> str:
+    """A metric's name within a sentence.
+
+    >>> metric_in_words("auroc"), metric_in_words("balanced_accuracy")
+    ('AUROC', 'balanced accuracy')
+    """
+    return NAMES.get(metric, metric.replace("_", " "))
 
 
 def higher_is_better(metric: str) -> bool:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -99,28 +100,32 @@ def train_steps(
     """The steps of :func:`train`: one a (training) epoch; the last one carries the model."""
     preparation = fit_preparation(cohort.train.frame, cohort.features)
     recipe = MLP() if spec is None else spec
+    how = Schedule() if schedule is None else schedule
     network = initial_network(recipe.network_spec(len(preparation.columns), len(cohort.classes)), seed)
     fitted = fit(
         network,
         prepare(preparation, cohort.train),
         prepare(preparation, cohort.tuning),
-        schedule=Schedule() if schedule is None else schedule,
+        schedule=how,
         seed=seed,
     )
+    training = {"spec": asdict(recipe), "schedule": asdict(how), "seed": seed}
     last = (Epoch(0, 0, math.nan, math.nan, best=False), network)
     for last in fitted:
         yield TrainStep(last[0])
-    yield TrainStep(last[0], _model(cohort, preparation, last[1], seed))
+    yield TrainStep(last[0], _model(cohort, preparation, last[1], seed, training))
 
 
-def _model(cohort: Cohort, preparation: Preparation, network: Network, seed: int) -> RiskModel:
+def _model(
+    cohort: Cohort, preparation: Preparation, network: Network, seed: int, training: Mapping[str, Any]
+) -> RiskModel:
     return RiskModel(
         preparation=preparation,
         network=frozen(network),
         outcome=cohort.outcome,
         classes=cohort.classes,
         positive=cohort.positive,
-        origin=Origin(split=cohort.record(), seed=seed),
+        origin=Origin(split=cohort.record(), seed=seed, training=training),
     )
 
 

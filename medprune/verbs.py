@@ -110,7 +110,7 @@ def score(options: Options) -> Answer:
         write_whole(options.out, scores_csv(scored), "the scores")
     agreed = None
     if options.agreement and isinstance(split, Split):
-        agreed = agreement(model, split, scored, seed=options.seed)
+        agreed = agreement(model, split, scored, granularity=options.agreement, seed=options.seed)
     top = scored.features.sort_values("score", ascending=False)
     features = _listed(top)
     layers = scored.weights.groupby("layer", sort=False)["score"]

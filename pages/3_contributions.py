@@ -6,13 +6,14 @@ import streamlit as st
 
 from medprune import Contributions
 from medprune.criteria import CRITERIA
-from medprune.figures import agreement_scatter, contribution_histogram, feature_bars
+from medprune.figures import agreement_scatter, contribution_histogram, drop_bars, feature_bars
+from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.ranking import SCOPES
 from medprune.scoring import GRANULARITIES
 from pages.shared import guide, session, work
 from pages.shared.guide import PLURAL, Tile, plain
 from pages.shared.session import ScoreSettings, Study
-from pages.shared.settings import form
+from pages.shared.settings import form, in_words
 
 EVERYONE = "all patients"
 ALL_LAYERS = "all layers"
@@ -24,7 +25,6 @@ SPEARMAN = "Of the two rankings: 1 is the same order, 0 no agreement."
 COLUMNS = {
     "effective_patients": st.column_config.NumberColumn("effective patients", format="%.1f", help=EFFECTIVE)
 }
-SCOPE_NAMES = {"layer": "within each layer", "global": "over all layers", "adaptive": "adaptive (LAMP)"}
 
 
 def ask(study: Study) -> None:
@@ -43,7 +43,7 @@ def ask(study: Study) -> None:
     scopes = list(SCOPES)
     scope = c.selectbox(
         "Compare scores", scopes, index=scopes.index(now.scope),
-        format_func=lambda name: SCOPE_NAMES.get(name, name), key="scope",
+        format_func=in_words, key="scope",
     )  # fmt: skip
     st.caption(plain(CRITERIA.explanation(criterion)))
     balanced = st.toggle("Give every class the same say, however rare", now.balanced, key="balanced")
@@ -81,6 +81,7 @@ def show(study: Study, how: ScoreSettings) -> None:
         with st.expander(f"Every {how.granularity}, as a table"):
             table = scores.table(how.granularity, by_class=True).sort_values("score", ascending=False)
             guide.table(known(table), key=f"{how.granularity}_contributions", column_config=COLUMNS)
+    lost_without(study, how)
     true_removal(study, how)
 
 
@@ -100,7 +101,7 @@ def cut(study: Study, scores: Contributions, who: str, layer: str) -> None:
     guide.tiles(
         [
             Tile(f"{what.capitalize()} scored", f"{len(values):,}"),
-            Tile("Below the threshold", f"{below:.1%}"),
+            Tile("Below it", f"{below:.1%}", help="below the threshold"),
             Tile("Rows scored", f"{scores.patients:,}"),
         ]
     )
@@ -167,6 +168,40 @@ def carried(scores: Contributions, granularity: str) -> None:
             f"{max(telling.median(), 1):,.0f} effective patients** of {scores.patients:,}.",
             help=EFFECTIVE,
         )
+
+
+def lost_without(study: Study, how: ScoreSettings) -> None:
+    """What the model's performance loses without each single thing, and which of that is noise."""
+    what = PLURAL[how.granularity]
+    st.subheader("What performance would be lost")
+    st.markdown(
+        f"Each of the {what} is taken away alone, without retraining, and the metric is measured again on "
+        f"{study.cohort.tuning.told()}. A drop whose 95 % interval holds 0 is **noise**: on these patients "
+        "it cannot be told from nothing."
+    )
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    metric = row.selectbox(
+        "Metric", list(METRIC_NAMES), format_func=METRIC_NAMES.get, key="drop_metric", width=280,
+        persist_state="session",
+    )  # fmt: skip
+    found = work.dropped(study, metric, now=row.button(f"Measure without each of the {what}", key="drops"))
+    if found is None:
+        return
+    noise, of = int(found.table["noise"].sum()), len(found.table)
+    guide.warn_if_few(study.cohort, study.cohort.tuning)
+    st.markdown(
+        f"The whole model has {METRIC_NAMES[metric]} {guide.metric_text(metric, found.value)}. "
+        f"**{noise:,} of {of:,} drops are noise.** Each interval is for one of the {what} alone: of many "
+        "that do nothing, one in twenty is not called noise."
+    )
+    guide.chart(
+        drop_bars(found.table, title=f"Without each of the {what}", metric=METRIC_NAMES[metric]),
+        key=f"drops_{how.granularity}",
+        alt=f"What {METRIC_NAMES[metric]} loses without each of the {what}; {noise} of {of} drops are noise.",
+    )
+    with st.expander("Every drop, as a table"):
+        table = known(found.table.sort_values("drop", ascending=False))
+        guide.table(table, key=f"{how.granularity}_drops")
 
 
 def true_removal(study: Study, how: ScoreSettings) -> None:

@@ -9,14 +9,16 @@ from medprune.comparison import compare
 from medprune.figures import pareto_chart, selection_curve, threshold_spread
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.fold_selection import BAND
-from medprune.path import COUNTS, explanation, member
+from medprune.path import COUNTS, explanation, member, method
 from medprune.prices import Prices
 from medprune.scoring import GRANULARITIES
 from medprune.strategies import STRATEGIES
-from pages.shared import guide, session, work
+from pages.shared import cache, guide, session, work
 from pages.shared.guide import PLURAL, plain, rate, share
 from pages.shared.session import Run, Study
-from pages.shared.settings import form
+from pages.shared.settings import form, settings_in_words
+
+Given = dict[str, dict[str, object]]  # what was changed, by method
 
 FAMILIES = {
     "Contribution": ("contribution",),
@@ -36,8 +38,8 @@ def title_of(name: str) -> str:
 # --- what to run -------------------------------------------------------------------------------------
 
 
-def ask(study: Study) -> str:
-    """Which methods, with which settings, and the button that starts them; gives the granularity."""
+def ask(study: Study) -> tuple[str, Given]:
+    """Which methods, with which settings, and the button that starts them; gives granularity and settings."""
     granularity = st.segmented_control(
         "Remove", GRANULARITIES, default="feature", format_func=PLURAL.get, key="strategy_granularity",
         persist_state="session",
@@ -54,27 +56,33 @@ def ask(study: Study) -> str:
             chosen += picked
     given = settings(chosen)
     prices(study)
-    left, right, _ = st.columns([1, 2, 2], vertical_alignment="bottom")
-    seed = int(left.number_input("Seed", 0, 2**31 - 1, 0, key="strategy_seed", persist_state="session"))
+    row = st.container(horizontal=True, vertical_alignment="bottom")
+    seed = int(
+        row.number_input("Seed", 0, 2**31 - 1, 0, key="strategy_seed", persist_state="session", width=160)
+    )
     label = "Run " + ("the method" if len(chosen) == 1 else f"the {len(chosen)} methods")
     kind = "secondary" if study.runs else "primary"
-    if right.button(label, type=kind, disabled=not chosen, icon=":material/play_arrow:", key="run"):
+    if row.button(label, type=kind, disabled=not chosen, icon=":material/play_arrow:", key="run"):
         with guide.sentences():
             for name in chosen:
                 work.start(study, title_of(name), name, granularity, seed, given[name])
             st.rerun()
-    return granularity
+    return granularity, given
 
 
-def settings(chosen: list[str]) -> dict[str, dict[str, object]]:
+def settings(chosen: list[str]) -> Given:
     """What the user changed of each chosen method."""
-    given: dict[str, dict[str, object]] = {}
+    given: Given = {}
     with st.expander("Settings of the methods", icon=":material/tune:"):
         for name in chosen:
             st.markdown(f"**{title_of(name)}**")
-            st.caption(plain(explanation(name)))
-            given[name] = dict(form(member(name), {}, key=f"strategy_{name}"))
+            given[name] = settings_of_one(name)
     return given
+
+
+def settings_of_one(name: str) -> dict[str, object]:
+    st.caption(plain(explanation(name)))
+    return dict(form(member(name), {}, key=f"strategy_{name}"))
 
 
 def prices(study: Study) -> None:
@@ -92,7 +100,7 @@ def prices(study: Study) -> None:
             }
         )
         edited = st.data_editor(
-            table, hide_index=True, disabled=["feature"], key="price_table",
+            table, hide_index=True, height=guide.table_height(table), disabled=["feature"], key="price_table",
             column_config={"price": st.column_config.NumberColumn(min_value=0.0, format="%.2f")},
         )  # fmt: skip
         if st.button("Use these prices", key="use_prices"):
@@ -154,17 +162,17 @@ def told(run: Run) -> None:
 def show(study: Study, runs: list[Run]) -> None:
     """The chart, what it says in words, and every candidate in a table."""
     paths = [run.path for run in runs if run.path is not None]
-    left, right = st.columns(2)
-    metric = left.selectbox(
+    row = st.container(horizontal=True)
+    metric = row.selectbox(
         "Metric", list(METRIC_NAMES), format_func=METRIC_NAMES.get, key="strategy_metric",
-        persist_state="session",
+        persist_state="session", width=280,
     )  # fmt: skip
-    count = right.segmented_control(
+    count = row.segmented_control(
         "Against", COUNTS, default=default_count(paths), format_func=COUNT_NAMES.get, key="strategy_count",
         persist_state="session", help=None if study.prices else f"Price: {NO_PRICES}.",
     ) or "parameters"  # fmt: skip
     event = guide.chart(
-        pareto_chart(paths, metric=metric, x=count, chosen=study.chosen),
+        pareto_chart(paths, metric=metric, x=count, chosen=study.chosen, resampled=cache.resampled),
         key="pareto",
         alt=f"{METRIC_NAMES[metric]} on tuning patients against {count}, one colour a method.",
         select=True,
@@ -188,7 +196,10 @@ def in_words_of(paths: list[Path], metric: str, count: str) -> None:
         return
     first = next((path for path in paths if path.strategy == "contribution"), paths[0])
     ordered = [first, *(path for path in paths if path is not first)]
-    for sentence in compare(ordered, metric=metric, counted=count, stops=stops(first, count)).sentences():
+    compared = compare(
+        ordered, metric=metric, counted=count, stops=stops(first, count), resampled=cache.resampled
+    )
+    for sentence in compared.sentences():
         st.markdown(f"- {plain(sentence)}")
     st.caption("Intervals are of one comparison each, on the patients that the models were chosen on.")
 
@@ -217,15 +228,17 @@ def take_clicked(study: Study, paths: list[Path], event: object) -> None:
 
 def take(study: Study, paths: list[Path]) -> None:
     """Without a mouse: a method and a size."""
-    left, middle, right = st.columns([2, 2, 1], vertical_alignment="bottom")
+    row = st.container(horizontal=True, vertical_alignment="bottom")
     names = [f"{path.settings.label}, {PLURAL[path.granularity]}" for path in paths]
-    which = left.selectbox("Method", range(len(paths)), format_func=names.__getitem__, key="take_method")
+    which = row.selectbox(
+        "Method", range(len(paths)), format_func=names.__getitem__, key="take_method", width=360
+    )
     path = paths[which]
-    place = middle.selectbox(
+    place = row.selectbox(
         "Model", range(len(path)), index=len(path) - 1, format_func=lambda i: in_words(path.candidates[i]),
-        key=f"take_model_{which}",
+        key=f"take_model_{which}", width=420,
     )  # fmt: skip
-    if right.button("Take this model", icon=":material/check:", key="take_strategy"):
+    if row.button("Take this model", icon=":material/check:", key="take_strategy"):
         study.choose(path.candidates[place], path)
         st.rerun()
 
@@ -238,7 +251,7 @@ def in_words(candidate: Candidate) -> str:
 # --- how much to remove ------------------------------------------------------------------------------
 
 
-def select(study: Study, granularity: str) -> None:
+def select(study: Study, granularity: str, given: Given) -> None:
     """Cross-validation: how small, judged on patients who are held out in turn."""
     st.subheader("How small can it be?")
     st.markdown(
@@ -251,13 +264,19 @@ def select(study: Study, granularity: str) -> None:
         "Method to cross-validate", names, index=names.index("contribution"), format_func=title_of,
         key=f"cross_method_{granularity}",
     )  # fmt: skip
+    if name in given:
+        own = given[name]
+        st.caption(f"With the settings above: {plain(settings_in_words(member(name), own))}.")
+    else:
+        with st.expander(f"Settings of {title_of(name)}", icon=":material/tune:"):
+            own = settings_of_one(name)
     how = Validation(**dict(form(Validation, {}, key="cross")))
     waiting = study.selecting is not None and study.selecting.state in ("waiting", "running")
     label = f"Cross-validate: {how.folds} folds" + (f", {how.repeats} times" if how.repeats > 1 else "")
     if st.button(label, icon=":material/fact_check:", key="cross_validate", disabled=waiting):
         study.selecting = study.jobs.start(
             "The cross-validation", cross_validate_steps, study.model, study.cohort, name, how=how,
-            granularity=granularity, prices=study.prices,
+            granularity=granularity, prices=study.prices, **own,
         )  # fmt: skip
         st.rerun()
     if waiting:
@@ -290,32 +309,37 @@ def found(study: Study, selection: Selection) -> None:
     st.success(plain(selection.sentence), icon=":material/fact_check:")
     for warning in selection.warnings:
         st.warning(plain(warning), icon=":material/warning:")
-    low, high = BAND
-    inside = selection.in_band
-    st.markdown(
-        f"The threshold of the choice lies between {low:g} and {high:g}, where one usually looks for it, in "
-        f"**{inside} of {len(selection.thresholds)} folds**. Thresholds of different rounds are not "
-        "comparable: what is chosen is the share removed."
-    )
-    left, right = st.columns([3, 2])
-    with left:
-        guide.chart(
-            selection_curve(selection), key="selection",
-            alt=f"{METRIC_NAMES[selection.how.metric]} on held-out patients against the share removed.",
-        )  # fmt: skip
-    with right:
-        guide.chart(
-            threshold_spread(selection), key="thresholds", alt="Thresholds of the choice, fold by fold."
-        )
+    used = settings_in_words(member(selection.strategy), selection.settings)
+    st.caption(f"{title_of(selection.strategy)}, with {plain(used)}.")
+    guide.chart(
+        selection_curve(selection), key="selection",
+        alt=f"{METRIC_NAMES[selection.how.metric]} on held-out patients against the share removed.",
+    )  # fmt: skip
+    if selection.cuts:
+        thresholds(selection)
     paths = [run.path for run in study.runs if run.path is not None]
-    same = [p for p in paths if (p.strategy, p.granularity) == (selection.strategy, selection.granularity)]
+    asked = (selection.strategy, selection.granularity, method(selection.strategy, **selection.settings))
+    same = [path for path in paths if (path.strategy, path.granularity, path.settings) == asked]
     if not same:
-        st.caption(f"Run {title_of(selection.strategy)} above to take its model of this size.")
+        st.caption(
+            f"Run {title_of(selection.strategy)} with these settings above to take its model of this size."
+        )
     elif st.button("Take the model of this size", icon=":material/check:", key="take_selected"):
         study.choose(selection.candidate(same[-1]), same[-1])
         st.rerun()
     with st.expander("Every size, as a table"):
         guide.table(selection.table.reset_index().round(4), key="selection_table")
+
+
+def thresholds(selection: Selection) -> None:
+    """Where the choice cut, fold by fold; a search cuts at no threshold."""
+    low, high = BAND
+    st.markdown(
+        f"The threshold of the choice lies between {low:g} and {high:g}, where one usually looks for it, in "
+        f"**{selection.in_band} of {len(selection.thresholds)} folds**. Thresholds of different rounds are "
+        "not comparable: what is chosen is the share removed."
+    )
+    guide.chart(threshold_spread(selection), key="thresholds", alt="Thresholds of the choice, fold by fold.")
 
 
 def chosen(study: Study, candidate: Candidate, path: Path) -> None:
@@ -338,7 +362,8 @@ guide.opening(
     "Which way of pruning keeps most at the same size? **Three families and what a statistician would do "
     "instead, on one chart.** All figures are on tuning patients.",
 )
-granularity = ask(study)
+guide.warn_if_few(study.cohort, study.cohort.tuning)
+granularity, given = ask(study)
 watch(study)
 finished = [run for run in study.runs if run.path is not None]
 with guide.sentences():
@@ -349,6 +374,6 @@ with guide.sentences():
             "Nothing has run yet. The chosen methods run in processes of their own: you can go on meanwhile.",
             icon=":material/info:",
         )
-    select(study, granularity)
+    select(study, granularity, given)
     if study.chosen is not None and study.chosen_path is not None:
         chosen(study, study.chosen, study.chosen_path)

@@ -9,6 +9,7 @@ import streamlit as st
 from medprune import Candidate, Cohort, Compression, Path, compression, export
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.flow import Measured, measure, provenance, with_test_opened
+from medprune.performance import BINARY
 from pages.shared import guide, session
 from pages.shared.guide import Tile, change_text, metric_text, rate, share, size_text
 from pages.shared.session import Finished, Study
@@ -20,7 +21,10 @@ CONTENTS = {
     "load_torch.py": "the network in plain PyTorch",
     "provenance.json": "hashes of data and parent model, seed, versions, every setting, the search burden",
 }
-
+SEVERAL = (
+    "Of several classes, the largest risk is the decision; AUROC, AUPRC, F1, sensitivity and specificity are "
+    "means over the classes, each against the others."
+)
 
 MEGABYTE = 1024**2
 INT8 = {
@@ -41,7 +45,7 @@ def build(study: Study, cohort: Cohort, chosen: Candidate, path: Path) -> None:
         study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
 
 
-def show(finished: Finished, cohort: Cohort) -> None:
+def show(finished: Finished, path: Path, cohort: Cohort) -> None:
     dense, pruned = finished.dense, finished.pruned
     guide.opening(
         "Export",
@@ -65,6 +69,8 @@ def show(finished: Finished, cohort: Cohort) -> None:
         "Research use only.",
         icon=":material/pending:",
     )
+    guide.warn_if_few(cohort, cohort.test)
+    guide.no_longer_needed(path.dense, finished.candidate, path.prices)
     st.markdown(
         f":material/verified: Loaded back and compared on made-up rows with missing values: PyTorch, the "
         f"files and onnxruntime differ by at most {finished.bundle.largest_difference:.1g} in any risk."
@@ -79,6 +85,8 @@ def show(finished: Finished, cohort: Cohort) -> None:
             for name in METRIC_NAMES
         ]
     )
+    if len(cohort.classes) > BINARY:
+        st.caption(SEVERAL)
     guide.table(compared(dense, pruned), key="test_patients")
     st.subheader("What is in the bundle")
     for name, about in CONTENTS.items():
@@ -168,7 +176,7 @@ if study.chosen is None or study.chosen_path is None:
     st.info("Walk the path and take one of its finished models.", icon=":material/tune:")
     guide.next_step("pages/4_threshold.py", "Go to Threshold")
 elif study.finished is not None:
-    show(study.finished, study.cohort)
+    show(study.finished, study.chosen_path, study.cohort)
 else:
     guide.opening(
         "Export",

@@ -29,11 +29,58 @@ def test_a_setting_of_a_strategy_is_given(shell: Shell, place: Path, tmp_path: P
     assert 0 < found["models_trained"] < 60
     about = json.loads((tmp_path / "b" / "provenance.json").read_text())
     assert (about["settings"]["generations"], about["settings"]["population"]) == (1, 6)
+    dense = about["dense_training"]
+    assert dense["seed"] == 0
+    assert dense["schedule"]["epochs"] > 0
+    assert {"batch_size", "learning_rate", "weight_decay"} <= set(dense["schedule"])
+    assert {"hidden", "dropout"} <= set(dense["spec"])
+
+
+def test_a_criterion_has_its_own_settings_in_every_verb(shell: Shell, place: Path, tmp_path: Path) -> None:
+    signed = ("--criterion", "taylor", "--criterion-set", "signed=yes")
+    each, signed_too = (
+        shell.json(*on(place, "score", *options))["features"] for options in (signed[:2], signed)
+    )
+    assert each == signed_too  # it is the sign of weights only
+    weights = [
+        shell.json(*on(place, "score", *options))["weights"][0]["mean"] for options in (signed[:2], signed)
+    ]
+    assert weights[1] < weights[0]  # patients cancel out
+    assert shell.json(*on(place, "sweep", *signed, "--thresholds", "3"))
+    for granularity in ("weight", "feature"):
+        options = (*signed, "--granularity", granularity, "--sparsity", "0.3", "--out", tmp_path / "b")
+        shell.json(*on(place, "prune", *options))
+        about = json.loads((tmp_path / "b" / "provenance.json").read_text())
+        assert about["settings"]["options"] == [["signed", True]]
+
+
+@pytest.mark.parametrize("granularity", ["neuron", "feature"])
+def test_agreement_is_measured_at_any_granularity(granularity: str, shell: Shell, place: Path) -> None:
+    found = shell.json(*on(place, "score", "--agreement", granularity))["agreement"]
+    assert found["granularity"] == granularity
+    assert found["count"] > 0
+
+
+def test_settings_that_no_form_asks_for_are_given_too(shell: Shell, place: Path, tmp_path: Path) -> None:
+    feature = ("--granularity", "feature", "--out", tmp_path / "b")
+    among = ("--strategy", "exhaustive", "--set", "among=age, lactate")
+    found = shell.json(*on(place, "prune", *among, *feature))
+    assert found["models_trained"] == 4  # with both, without age, without lactate, without both
+    assert set(found["no_longer_needed"]) <= {"age", "lactate"}
+    file = tmp_path / "generations.json"
+    small = ("--set", "generations=1", "--set", "population=4", "--set", f"checkpoint={file}")
+    shell.json(*on(place, "prune", "--strategy", "genetic", *small, *feature))
+    assert json.loads(file.read_text())
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
+        (("--criterion", "taylor", "--criterion-set", "sign=yes"), "did you mean 'signed'"),
+        (("--criterion", "taylor", "--criterion-set", "signed=2"), "takes yes or no"),
+        (("--strategy", "greedy", "--criterion-set", "signed=yes"), "has no setting"),
+        (("--price-unit", "EUR"), "give the prices too"),
+        (("--strategy", "exhaustive", "--granularity", "feature", "--set", "amon=age"), "no setting 'amon'"),
         (("--strategy", "genetics"), "did you mean 'genetic'"),
         (("--strategy", "genetic"), "--granularity neuron or feature"),
         (("--strategy", "genetic", "--granularity", "neuron", "--set", "generation=2"), "generations"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medprune import BadInput, Cohort, prune
-from medprune.comparison import Comparison, best_at, compare, interval_of, labels
+from medprune.comparison import Comparison, best_at, compare, intervals_of, labels, resampled_path
 from medprune.figures import pareto_chart
 from medprune.figures.style import CLASSES
 from medprune.path import Path
@@ -165,11 +165,27 @@ class TestParetoChart:
     def test_error_bars_are_the_bootstrap_interval(self, paths: list[Path]) -> None:
         drawn = pareto_chart(paths[:1], metric="auroc", x="parameters")
         [points] = [trace for trace in drawn.data if trace.mode == "markers"]
-        expected = interval_of(paths[0], paths[0].candidates[1:], "auroc")
+        expected = intervals_of(resampled_path(paths[0], "auroc")[1:])
         np.testing.assert_allclose(points.y + points.error_y.array, expected[:, 1])
         np.testing.assert_allclose(points.y - points.error_y.arrayminus, expected[:, 0])
-        bare = pareto_chart(paths[:1], metric="auroc", x="parameters", intervals=False)
+        bare = pareto_chart(paths[:1], metric="auroc", x="parameters", resampled=None)
         assert all(trace.error_y.array is None for trace in bare.data)
+
+    def test_what_was_resampled_once_serves_chart_and_comparison(self, paths: list[Path]) -> None:
+        kept: dict[Path, np.ndarray] = {}
+
+        def remembered(path: Path, metric: str) -> np.ndarray:
+            if path not in kept:
+                kept[path] = resampled_path(path, metric)
+            return kept[path]
+
+        drawn = pareto_chart(paths, metric="auroc", resampled=remembered)
+        assert drawn == pareto_chart(paths, metric="auroc")
+        once = dict(kept)
+        told = compare(paths, resampled=remembered).sentences()
+        assert told == compare(paths).sentences()
+        assert kept == once
+        assert set(kept) == set(paths)
 
     def test_labels_are_inert_and_a_lone_dense_model_is_no_point(self, paths: list[Path]) -> None:
         drawn = pareto_chart(paths[:1], metric="auroc", x="price")

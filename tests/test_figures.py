@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from medprune import MLP, Cohort, Schedule, agreement, load_cohort, prune, score
 from medprune.figures import (
     agreement_scatter,
     contribution_histogram,
+    drop_bars,
     feature_bars,
     kept_by_layer,
     learning_curve,
@@ -131,3 +133,21 @@ def test_user_text_is_inert_in_titles() -> None:
     )
     assert "<" not in drawn.layout.title.text
     assert "$" not in drawn.layout.title.text
+
+
+def test_drops_are_drawn_with_their_intervals_and_noise_apart() -> None:
+    table = pd.DataFrame(
+        {
+            "name": ["<b>age</b>", "sex", "crp"],
+            "drop": [0.1, 0.0, 0.02],
+            "low": [0.05, -0.02, -0.01],
+            "high": [0.2, 0.02, 0.04],
+            "noise": [False, True, True],
+        }
+    )
+    told, noise = drop_bars(table, title="t", metric="AUROC").data
+    assert (told.name, noise.name) == ("told from chance (1)", "noise (2)")
+    assert list(told.x - told.error_x.arrayminus) == pytest.approx([0.05])
+    assert list(told.x + told.error_x.array) == pytest.approx([0.2])
+    assert list(told.y) == [2]  # the largest drop on top
+    assert "<b>" not in told.hovertext[0]

@@ -3,6 +3,7 @@
 from medprune.figures.contributions import (
     agreement_scatter,
     contribution_histogram,
+    drop_bars,
     feature_bars,
     kept_by_layer,
 )
@@ -15,6 +16,7 @@ from medprune.figures.training import learning_curve
 __all__ = [
     "agreement_scatter",
     "contribution_histogram",
+    "drop_bars",
     "feature_bars",
     "kept_by_layer",
     "learning_curve",

@@ -117,6 +117,39 @@ def feature_bars(features: pd.DataFrame, needed: Sequence[str] | None = None, *,
     return shown
 
 
+def drop_bars(table: pd.DataFrame, *, title: str, metric: str) -> go.Figure:
+    """What ``metric`` loses without each group, the largest drop on top, with intervals; noise is grey.
+
+    ``table``: that of :class:`medprune.drops.Drops`. Of many groups those with the largest drops.
+    """
+    top = table.sort_values("drop", ascending=False, kind="stable").head(MOST_BARS).iloc[::-1]
+    shown = figure(title=title, x=f"{metric} lost without it", y="", height=140 + 22 * len(top))
+    noise = top["noise"].to_numpy(bool)
+    for name, colour, members in (("told from chance", KEPT, ~noise), ("noise", REMOVED, noise)):
+        part = top[members]
+        shown.add_scatter(
+            x=part["drop"],
+            y=np.flatnonzero(members),
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": part["high"] - part["drop"],
+                "arrayminus": part["drop"] - part["low"],
+                "thickness": 1,
+                "width": 0,
+                "color": colour,
+            },
+            mode="markers",
+            name=f"{name} ({len(part):,})",
+            marker={"color": colour, "size": 8},
+            hovertext=[label(group) for group in part["name"]],
+            hovertemplate="%{hovertext}: %{x:.3f}<extra></extra>",
+        )
+    shown.add_vline(x=0, line_width=1, line_dash="dash")
+    shown.update_yaxes(tickvals=list(range(len(top))), ticktext=[label(group) for group in top["name"]])
+    return shown
+
+
 def agreement_scatter(table: pd.DataFrame, effect: str, *, title: str) -> go.Figure:
     """Each part that was truly removed, by its score and by what that did; equal scores lie on one line.
 

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from medprune.candidate import Candidate
-from medprune.comparison import interval_of, labels
+from medprune.comparison import Resampled, intervals_of, labels, resampled_path
 from medprune.errors import BadInput
 from medprune.figures.style import CLASSES, KEPT, figure, inert
 from medprune.figures.tradeoff import METRIC_NAMES
@@ -25,12 +25,13 @@ def pareto_chart(
     metric: str = "auroc",
     x: str = "parameters",
     chosen: Candidate | None = None,
-    intervals: bool = True,
+    resampled: Resampled | None = resampled_path,
 ) -> go.Figure:
     """``metric`` on tuning against parameters (log), features or price; a point is a finished model.
 
     A colour and a symbol a method; the thin steps are its own front: the best it has with so much or
-    less. ``intervals`` draws each point's 95 % bootstrap interval. ``customdata`` of a point is (place of
+    less. ``resampled`` gives each point's 95 % bootstrap interval (None: none is drawn); it may remember what
+    :func:`resampled_path` gives. ``customdata`` of a point is (place of
     its path, place of its candidate), so that a click can take it up. The dense model of the first path
     is the dashed line.
     """
@@ -46,7 +47,7 @@ def pareto_chart(
         height=460,
     )
     for place, name in enumerate(labels(paths)):
-        _add_method(shown, paths[place], place, inert(name), metric=metric, x=x, intervals=intervals)
+        _add_method(shown, paths[place], place, inert(name), metric=metric, x=x, resampled=resampled)
     if chosen is not None:
         shown.add_scatter(
             x=[getattr(chosen, x)],
@@ -69,7 +70,7 @@ def pareto_chart(
 
 
 def _add_method(
-    shown: go.Figure, path: Path, place: int, name: str, *, metric: str, x: str, intervals: bool
+    shown: go.Figure, path: Path, place: int, name: str, *, metric: str, x: str, resampled: Resampled | None
 ) -> None:
     """The finished models of one path, and behind them the steps of its front."""
     if len(path) == 1:
@@ -90,7 +91,7 @@ def _add_method(
     shown.add_scatter(
         x=[getattr(candidate, x) for candidate in finished],
         y=[candidate.performance[metric] for candidate in finished],
-        error_y=_error_bars(path, metric, colour) if intervals else None,
+        error_y=None if resampled is None else _error_bars(path, metric, colour, resampled),
         customdata=[(place, step) for step in range(1, len(path))],
         text=[_told(candidate, path) for candidate in finished],
         name=name,
@@ -114,9 +115,9 @@ def _front(path: Path, metric: str, x: str) -> list[int]:
     return front
 
 
-def _error_bars(path: Path, metric: str, colour: str) -> dict[str, object]:
+def _error_bars(path: Path, metric: str, colour: str, resampled: Resampled) -> dict[str, object]:
     finished = path.candidates[1:]
-    low, high = interval_of(path, finished, metric).T
+    low, high = intervals_of(resampled(path, metric)[1:]).T
     values = np.array([candidate.performance[metric] for candidate in finished])
     return {
         "type": "data",

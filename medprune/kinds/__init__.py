@@ -10,8 +10,8 @@
     path = list(prune_kind(network, train, tuning, granularity="neuron"))
     small = compact_kind(path[-1].network, path[-1].mask)         # masked(x) = compact(x), or BadInput
 
-For patient tables :func:`train_kind` puts a recipe (ResidualMLP, FTTransformer) behind the usual
-preparation and gives a :class:`KindModel`; sequences (patients x time x channels) stay arrays.
+For patient tables ``medprune.train(cohort, recipe)`` puts a recipe (ResidualMLP, FTTransformer) behind the
+usual preparation and gives a :class:`KindModel`; sequences (patients x time x channels) stay arrays.
 
 A new layer kind is one file
 ----------------------------
@@ -51,6 +51,7 @@ from medprune.kinds.recipes import ConvNet, FTTransformer, GruNet, Recipe, Resid
 from medprune.kinds.scoring import CRITERIA_OF_KINDS, KindScores, score_kind
 from medprune.kinds.tied import check_untied, tied
 from medprune.kinds.training import fit_kind, fit_steps
+from medprune.kinds.verbs import score, train
 
 __all__ = [
     "CRITERIA_OF_KINDS",
@@ -84,8 +85,10 @@ __all__ = [
     "prune_kind",
     "refusal",
     "risks_of",
+    "score",
     "score_kind",
     "tidy",
     "tied",
+    "train",
     "train_kind",
 ]

@@ -11,6 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.cohort import Cohort, Split
+from medprune.errors import BadInput
+from medprune.kinds.base import COLUMNS
 from medprune.kinds.compaction import compact_kind, tidy
 from medprune.kinds.mask import INPUTS, KindMask
 from medprune.kinds.network import Arrays, KindNetwork, initial, risks_of
@@ -92,6 +94,11 @@ def train_kind(
     """
     preparation = fit_preparation(cohort.train.frame, cohort.features)
     spec = recipe.kind_spec(len(preparation.columns), len(cohort.classes))
+    if spec.shape != COLUMNS:
+        raise BadInput(
+            f"{type(recipe).__name__} takes sequences, and a patient table has none; use ResidualMLP or "
+            "FTTransformer, or fit_kind on arrays (patients x time x channels)."
+        )
     model = KindModel(preparation, initial(spec, seed), cohort.outcome, cohort.classes)
     train, tuning = model.arrays(cohort.train), model.arrays(cohort.tuning)
     return replace(model, network=fit_kind(model.network, train, tuning, schedule=schedule, seed=seed))

@@ -1,13 +1,17 @@
-"""The only st.cache_*: public sample files. Patient data is never cached across sessions."""
+"""The only caches. Across sessions, public sample files alone; of patients, nothing outlives its study."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
+import numpy as np
 import streamlit as st
 
+from medprune import Path as Walked
+from medprune.comparison import resampled_path
 from medprune.intake.table_file import read_table
 from pages.shared.session import Table
 
@@ -36,3 +40,17 @@ def samples() -> list[Sample]:
     listed = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
     fields = Sample.__dataclass_fields__
     return [Sample(**{key: value for key, value in one.items() if key in fields}) for one in listed]
+
+
+_RESAMPLED: WeakKeyDictionary[Walked, dict[str, np.ndarray]] = WeakKeyDictionary()
+
+
+def resampled(path: Walked, metric: str) -> np.ndarray:
+    """What :func:`resampled_path` gives, computed once; kept by the path itself, so that it goes with it.
+
+    A path belongs to one study, and a new count of it (acting on another risk) is another path.
+    """
+    of_path = _RESAMPLED.setdefault(path, {})
+    if metric not in of_path:
+        of_path[metric] = resampled_path(path, metric)
+    return of_path[metric]

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from medprune import BadInput, Candidate, RiskModel
+from medprune import BadInput, Candidate, Cohort, RiskModel, Split
 from medprune.prices import Prices
 from medprune.tables import csv_bytes
 from pages.shared.session import Study
@@ -38,6 +39,7 @@ TILE_WIDTH = 148
 SAME = "no change"
 UNKNOWN = "It is unknown which of these patients this model was trained on: its figures may flatter it."
 MOST_ROWS, ROW_HEIGHT = 16, 35  # a table shows so many rows before it scrolls
+FEW = 10  # of a class in a split
 SMALL_TABLE = 100_000  # rows shown on screen; a download has them all
 
 
@@ -118,6 +120,18 @@ def warn_if_unknown(model: RiskModel) -> None:
     """Said wherever figures of such a model are shown."""
     if model.may_know_the_patients:
         st.warning(UNKNOWN, icon=":material/help:")
+
+
+def warn_if_few(cohort: Cohort, split: Split) -> None:
+    """Said wherever figures rest on a class that hardly anybody of a split belongs to."""
+    counts = np.bincount(split.outcome, minlength=len(cohort.classes))
+    few = [f"{n:,} of {plain(name)}" for name, n in zip(cohort.classes, counts, strict=True) if n < FEW]
+    if few:
+        st.warning(
+            f"Among {split.told()} are only {' and '.join(few)}: figures that give every class the same say, "
+            "such as the AUROC of several classes, hang on these few.",
+            icon=":material/groups:",
+        )
 
 
 def no_longer_needed(dense: Candidate, chosen: Candidate, prices: Prices) -> None:
@@ -218,14 +232,18 @@ def chart(figure: go.Figure, *, key: str, alt: str, select: bool = False) -> Any
     return event if select else None
 
 
+def table_height(frame: pd.DataFrame) -> int:
+    """In pixels, so that a short table stands there whole."""
+    return ROW_HEIGHT * (min(len(frame), MOST_ROWS) + 1) + 3
+
+
 def table(frame: pd.DataFrame, *, key: str, **options: object) -> None:
     """A table with a CSV of all of its rows."""
-    rows = min(len(frame), MOST_ROWS)
     st.dataframe(
         frame.head(SMALL_TABLE),
         hide_index=True,
         key=f"table_{key}",
-        height=ROW_HEIGHT * (rows + 1) + 3,
+        height=table_height(frame),
         **options,
     )
     if len(frame) > SMALL_TABLE:

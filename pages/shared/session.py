@@ -15,6 +15,7 @@ from medprune import (
     Cohort,
     Compression,
     Contributions,
+    Drops,
     Path,
     RiskModel,
     Tradeoff,
@@ -111,6 +112,7 @@ class Study:
     scoring: ScoreSettings = field(default_factory=ScoreSettings)
     scores: dict[Scored, Contributions] = field(default_factory=dict)
     agreements: dict[tuple[Scored, str], Agreement] = field(default_factory=dict)  # and granularity
+    drops: dict[tuple[str, str], Drops] = field(default_factory=dict)  # by granularity and metric
     sweeps: dict[ScoreSettings, Tradeoff] = field(default_factory=dict)
     sharpening: dict[ScoreSettings, Job] = field(default_factory=dict)  # exact sweeps under way
     threshold: float = START
@@ -150,7 +152,7 @@ class Study:
 
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
         self.model, self.epochs = model, epochs
-        self.scores, self.agreements, self.sweeps, self.paths = {}, {}, {}, {}
+        self.scores, self.agreements, self.drops, self.sweeps, self.paths = {}, {}, {}, {}, {}
         self.sharpening = {}
         self.threshold, self.view = START, View()
         self.jobs.close()
@@ -162,7 +164,7 @@ class Study:
         if self.model is None or self.cohort is None:
             return
         self.model = replace(self.model, act_at=act_at)
-        self.sweeps, self.sharpening = {}, {}
+        self.sweeps, self.sharpening, self.drops = {}, {}, {}
         self.view.risk = None
         for run in self.runs:
             run.path = None if run.path is None else self._acting_at(run.path, act_at)

@@ -12,11 +12,14 @@ import streamlit as st
 
 from medprune import (
     Agreement,
+    BadInput,
     Candidate,
     Contributions,
+    Drops,
     Path,
     Tradeoff,
     agreement,
+    drops,
     prune_steps,
     score,
     sweep,
@@ -32,6 +35,8 @@ from pages.shared.session import Run, ScoreSettings, Study, View
 
 MANY_PATIENTS = 20_000  # of tuning: beyond, the first sweep is a sample's
 SAMPLE = 5_000
+
+MOST_REMOVALS = 2_000_000  # things removed times patients: about a minute
 
 
 def scored(study: Study) -> Contributions:
@@ -55,6 +60,27 @@ def agreed(study: Study, *, now: bool) -> Agreement | None:
                 study.model, study.cohort.train, scored(study), granularity=study.scoring.granularity
             )
     return study.agreements.get(key)
+
+
+def dropped(study: Study, metric: str, *, now: bool) -> Drops | None:
+    """What the metric loses on tuning without each single group, computed once, and only when asked."""
+    granularity = study.scoring.granularity
+    if now and (granularity, metric) not in study.drops:
+        groups = sum(int(part.sum()) for part in alive_groups(study.model, granularity))
+        if groups * len(study.cohort.tuning) > MOST_REMOVALS:
+            raise BadInput(
+                f"Removing {groups:,} {granularity}s one at a time would take too long on "
+                f"{study.cohort.tuning.told()}; look at neurons or features instead."
+            )
+        with st.spinner("Removing one at a time…", show_time=True):
+            study.drops[granularity, metric] = drops(
+                study.model,
+                study.cohort.tuning,
+                metric=metric,
+                granularity=granularity,
+                train=study.cohort.train,
+            )
+    return study.drops.get((granularity, metric))
 
 
 def normalised(study: Study, scores: tuple[np.ndarray, ...]) -> tuple[np.ndarray, ...]:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from medprune import Cohort, Schedule
-from medprune.kinds import ConvNet, FTTransformer, GruNet, Recipe, ResidualMLP, initial, risks_of, train_kind
+from medprune import MLP, BadInput, Cohort, RiskModel, Schedule, export, save_model, score, train
+from medprune.kinds import (
+    ConvNet,
+    FTTransformer,
+    GruNet,
+    KindModel,
+    Recipe,
+    ResidualMLP,
+    initial,
+    risks_of,
+    train_kind,
+)
 from medprune.performance import auroc
 from tests.kinds import simulate
 from tests.makers import patient_cohort
@@ -49,3 +61,30 @@ def test_recipes_for_sequences_take_arrays(recipe: Recipe) -> None:
     data = simulate.vital_signs(20, time=10)
     network = initial(recipe.kind_spec(inputs=4, outputs=3), seed=0)
     assert risks_of(network, data.inputs).shape == (20, 3)
+
+
+def test_one_verb_trains_and_scores_either_family(cohort: Cohort, tmp_path: Path) -> None:
+    quick = Schedule(epochs=1)
+    plain, kind = (
+        train(cohort, spec, seed=3, schedule=quick) for spec in (MLP(hidden=(4,)), RECIPES["residual"])
+    )
+    assert isinstance(plain, RiskModel)
+    assert isinstance(kind, KindModel)
+    by_name = train_kind(cohort, RECIPES["residual"], seed=3, schedule=quick)
+    frame = cohort.tuning.frame
+    np.testing.assert_array_equal(kind.predict_proba(frame), by_name.predict_proba(frame))
+    np.testing.assert_array_equal(
+        score(kind, cohort.train, "taylor").groups["inputs"],
+        by_name.score(cohort.train, "taylor").groups["inputs"],
+    )
+    assert len(score(plain, cohort.train).features) == len(cohort.features)
+    with pytest.raises(BadInput, match="no file format"):
+        save_model(kind, tmp_path / "kind.safetensors")
+    with pytest.raises(BadInput, match="no file format"):
+        export(kind, None, tmp_path / "bundle")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_is_no_sequence(cohort: Cohort) -> None:
+    with pytest.raises(BadInput, match="takes sequences"):
+        train(cohort, ConvNet())

@@ -317,3 +317,17 @@ def test_user_text_is_never_markup() -> None:
         r"\<img src=x\> \[a\]\(http\:\/\/b\) \$x\$ \:red\[y\]".replace(r"\/", "/")
     )
     assert "--exclude" not in on_screen("leave the column out with --exclude 'age'.")
+
+
+def test_performance_drops_are_measured_on_request_and_say_which_are_noise(app: AppTest) -> None:
+    trained(with_sample(app))
+    go(app, "3_contributions")
+    for granularity in ("feature", "neuron"):
+        healthy(app.selectbox(key="granularity").set_value(granularity).run())
+        assert "drops are noise" not in texts(app)  # only when asked
+        healthy(app.button(key="drops").click().run())
+        found = app.session_state["study"].drops[granularity, "auroc"]
+        noise, of = int(found.table["noise"].sum()), len(found.table)
+        assert f"{noise} of {of} drops are noise" in texts(app)
+        healthy(app.run())
+        assert app.session_state["study"].drops[granularity, "auroc"] is found

@@ -65,6 +65,39 @@ def test_a_method_that_cannot_run_is_a_sentence_and_the_others_finish(ready: App
     assert [run.path is not None for run in ready.session_state["study"].runs] == [True, False]
 
 
+def test_a_method_that_is_not_run_has_its_own_settings_for_the_folds(ready: AppTest) -> None:
+    pick(ready, "Contribution", "contribution")
+    pick(ready, "Baselines")
+    ready.selectbox(key="cross_method_feature").set_value("genetic")
+    healthy(ready.run())
+    ready.number_input(key="strategy_genetic_population").set_value(4)
+    ready.number_input(key="strategy_genetic_generations").set_value(0)
+    ready.number_input(key="cross_folds").set_value(2)
+    healthy(ready.run())
+    healthy(ready.button(key="cross_validate").click().run())
+    finished(ready)
+    selection = ready.session_state["study"].selecting.result().selection
+    assert selection.settings == {"population": 4, "generations": 0}
+    assert "Population: 4; Generations: 0" in texts(ready).replace("\\", "")
+    assert "threshold" not in selection.sentence  # a search cuts at none
+    assert "Thresholds of different rounds" not in texts(ready)
+
+
+def test_nothing_is_resampled_on_a_rerun(ready: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    pick(ready, "Contribution", "contribution")
+    pick(ready, "Baselines", "rfe")
+    healthy(ready.run())
+    healthy(ready.button(key="run").click().run())
+    finished(ready)
+
+    def never(*_: object) -> None:
+        raise AssertionError("resampled again")
+
+    monkeypatch.setattr("pages.shared.cache.resampled_path", never)
+    healthy(ready.run())
+    assert "difference" in texts(ready)  # the comparison is there all the same
+
+
 def test_prices_are_asked_for_and_saved(ready: AppTest) -> None:
     ready.text_input(key="price_unit").set_value("EUR")
     study = ready.session_state["study"]
@@ -88,9 +121,15 @@ def test_cross_validation_chooses_and_its_model_is_taken(ready: AppTest) -> None
     pick(ready, "Baselines")
     ready.number_input(key="cross_folds").set_value(2)
     healthy(ready.run())
+    assert "its usual settings" in texts(ready)
+    ready.toggle(key="strategy_contribution_balanced").set_value(True)
+    healthy(ready.run())
     healthy(ready.button(key="cross_validate").click().run())
     finished(ready)
     assert "In 2 folds" in " ".join(success.value for success in ready.success)
+    assert "with Every class the same say: yes" in texts(ready).replace("\\", "")
+    selection = ready.session_state["study"].selecting.result().selection
+    assert selection.settings == {"balanced": True}  # what the fields above said, and what the folds did
     healthy(ready.button(key="run").click().run())
     finished(ready)
     healthy(ready.button(key="take_selected").click().run())
