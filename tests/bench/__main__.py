@@ -16,6 +16,7 @@ from medprune.training import RETRAINING
 from tests.bench.costs import costs
 from tests.bench.data import APART, NHEFS, TABLES
 from tests.bench.large_table import large_table
+from tests.bench.live_speed import live_speed
 from tests.bench.optimum import optimum
 from tests.bench.peers import peers
 from tests.bench.report import report
@@ -90,6 +91,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "toy": lambda: toy(PROCESSES),
     "peers": lambda: peers(PROCESSES),
     "large": large_table,
+    "live": live_speed,
 }
 
 
