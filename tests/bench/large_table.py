@@ -58,7 +58,7 @@ def large_table() -> Iterator[str]:
         model = _model(place)
         yield (
             f"## Tables larger than memory\n\n{COLUMNS} columns of simulated doubles, a tenth of five "
-            f"missing; network 64-32; pyarrow {version('pyarrow')}. The peak holds what is imported (PyTorch).\n"
+            f"missing; network 64-32; pyarrow {version('pyarrow')}. Peaks include PyTorch.\n"
         )
         found = {}
         for millions in MILLIONS:
