@@ -21,7 +21,7 @@ from medprune.scoring import GRANULARITIES
 from medprune.tables import jsonable
 
 DONE, OUR_FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
-LARGE = "so are folders and large ones read anyway (under about 1 GB of memory)"
+LARGE = "so are folders and large ones read anyway (about 1 GB of memory; a sweep 120 bytes a row more)"
 PACKAGE = Path(__file__).resolve().parent
 
 

@@ -21,7 +21,7 @@ from medprune.errors import BadInput, listed
 from medprune.flow import Choice, Job, measure, run, with_test_opened
 from medprune.intake.large_table import LargeTable
 from medprune.intake.table_file import read_with_notes
-from medprune.large import LargePatients, in_batches, predict_large, score_large, sweep_large
+from medprune.large import SWEPT, LargePatients, in_batches, predict_large, score_large, sweep_large
 from medprune.large.patients import Watch
 from medprune.model import RiskModel
 from medprune.model_file import save_model
@@ -167,7 +167,7 @@ def sweep(options: Options) -> Answer:
         scored = score_model(model, tuning if train is None else train, name, **settings)
         result = sweep_thresholds(model, tuning, scored, thresholds, train=train, **how)
     else:
-        large, model = _large(options, table)
+        large, model = _large(options, table, bytes_a_row=SWEPT)
         tuning = replace(large, name="test")
         scored = _scored(options, model, tuning, name, **settings)
         result = sweep_large(model, tuning, scored, thresholds, watch=_blocks(options, "sweeping"), **how)
@@ -282,7 +282,7 @@ def predict(options: Options) -> Answer:
 # --- tables larger than memory ----------------------------------------------------------------------
 
 
-def _large(options: Options, table: LargeTable) -> tuple[LargePatients, RiskModel]:
+def _large(options: Options, table: LargeTable, *, bytes_a_row: int = 0) -> tuple[LargePatients, RiskModel]:
     """The patients of a large table and the model, told how they are read."""
     if getattr(options, "agreement", False):
         raise BadInput(
@@ -290,7 +290,7 @@ def _large(options: Options, table: LargeTable) -> tuple[LargePatients, RiskMode
             "read in batches; leave --agreement out."
         )
     patients, model = large_and_model(options, table)
-    _tell(options, [in_batches(model, table), *patients.notes])
+    _tell(options, [in_batches(model, table, bytes_a_row=bytes_a_row), *patients.notes])
     return patients, model
 
 

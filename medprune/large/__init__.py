@@ -4,13 +4,14 @@
 """
 
 from medprune.intake.large_table import LargeTable
-from medprune.large.memory import in_batches
+from medprune.large.memory import SWEPT, in_batches
 from medprune.large.patients import LargePatients, large_patients
 from medprune.large.predict import predict_large
 from medprune.large.scoring import score_large
 from medprune.large.sweep import sweep_large
 
 __all__ = [
+    "SWEPT",
     "LargePatients",
     "LargeTable",
     "in_batches",

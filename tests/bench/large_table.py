@@ -57,8 +57,8 @@ def large_table() -> Iterator[str]:
         place = Path(folder)
         model = _model(place)
         yield (
-            f"## Tables larger than memory\n\n{COLUMNS} columns of simulated doubles, a tenth of five missing;"
-            f" network 64-32; pyarrow {version('pyarrow')}. The peak holds what is imported (PyTorch).\n"
+            f"## Tables larger than memory\n\n{COLUMNS} columns of simulated doubles, a tenth of five "
+            f"missing; network 64-32; pyarrow {version('pyarrow')}. Peaks include PyTorch.\n"
         )
         found = {}
         for millions in MILLIONS:
