@@ -14,6 +14,7 @@ from medprune.drops import Drops, drops
 from medprune.errors import BadInput, MedPruneError
 from medprune.fold_selection import Selection, Validation
 from medprune.kinds.verbs import score, train
+from medprune.large import LargeTable, large_patients, predict_large, score_large, sweep_large
 from medprune.mask import Mask
 from medprune.model import RiskModel
 from medprune.model_file import load_model, save_model
@@ -36,6 +37,7 @@ __all__ = [
     "Compression",
     "Contributions",
     "Drops",
+    "LargeTable",
     "Mask",
     "MedPruneError",
     "Path",
@@ -53,17 +55,21 @@ __all__ = [
     "cross_validate_steps",
     "drops",
     "export",
+    "large_patients",
     "load_bundle",
     "load_cohort",
     "load_model",
     "performance",
+    "predict_large",
     "prune",
     "prune_steps",
     "quantise",
     "save_model",
     "score",
+    "score_large",
     "search_settings",
     "sweep",
+    "sweep_large",
     "train",
     "train_steps",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -152,24 +152,33 @@ def sweep_steps(
     seed: int = 0,
 ) -> Iterator[SweepStep]:
     """The steps of :func:`sweep`, some thresholds each; the last one carries the whole."""
-    job = _Sweep.of(
-        model,
-        split,
-        contributions,
-        thresholds,
-        granularity=granularity,
-        scope=scope,
-        train=train,
-        sample=sample,
-        seed=seed,
-    )
-    done: list[_Found] = []
-    step = SweepStep(0, len(job.asked))
-    for found in job.found():
-        done.append(found)
-        step = replace(step, number=step.number + len(found.thresholds))
+    here, stands_for = drawn(model, split, sample, seed)
+    reference = None if train is None else drawn(model, train, sample, seed)[0]
+    means_on = here.columns
+    if train is not None and granularity == "neuron":  # the cut is the same, whoever is looked at
+        means_on = model.prepared(train)
+    cut = Cut.of(model, contributions, granularity, scope, means_on)
+    count = Count.of(cut, threshold_grid(thresholds), here.outcome, stands_for)
+    passes = NestedPass(count.nest)
+    parts = passes.risks(Patients.of(here.columns), count.steps)
+    step = SweepStep(0, len(count.asked))
+    for done in count.through(parts, _gap(passes, reference)):
+        step = replace(step, number=done)
         yield step
-    yield replace(step, tradeoff=job.tradeoff(_Found.joined(done)))
+    yield replace(step, tradeoff=count.tradeoff(scope, split.name, len(split)))
+
+
+def _gap(passes: NestedPass, reference: Prepared | None) -> Callable[[NDArray[np.intp]], NDArray[np.float64]]:
+    """AUROC on the reference (S,) at some steps, NaN without one."""
+    if reference is None:
+        return lambda steps: np.full(len(steps), np.nan)
+    patients, outcome = Patients.of(reference.columns), reference.outcome
+
+    def measured(steps: NDArray[np.intp]) -> NDArray[np.float64]:
+        parts = gathered(passes.risks(patients, steps))
+        return np.concatenate([aurocs(outcome, part.risks) for part in parts])
+
+    return measured
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,73 +227,47 @@ class _Sizes:
 
 
 @dataclass(frozen=True, eq=False)
-class _Sweep:
-    """A sweep with all that it needs: the cuts in ascending order, the patients, where rows go back to."""
+class Count:
+    """A sweep as it is counted: cuts in ascending order, the outcomes (N,), what was found so far."""
 
     cut: Cut
     nest: Nest
     asked: NDArray[np.float64]
-    here: Prepared
+    outcome: NDArray[np.int64]
     stands_for: Sampled | None
-    reference: Prepared | None
-    split: Split
-    scope: str
+    done: list[_Found] = field(default_factory=list)
 
     @classmethod
     def of(
         cls,
-        model: RiskModel,
-        split: Split,
-        contributions: Contributions,
-        thresholds: int | NDArray[np.float64] | list[float],
-        *,
-        granularity: str,
-        scope: str,
-        train: Split | None,
-        sample: int | None = None,
-        seed: int = 0,
-    ) -> _Sweep:
-        asked = threshold_grid(thresholds)
-        here, stands_for = drawn(model, split, sample, seed)
-        reference = None if train is None else drawn(model, train, sample, seed)[0]
-        means_on = here.columns
-        if train is not None and granularity == "neuron":  # the cut is the same, whoever is looked at
-            means_on = model.prepared(train)
-        cut = Cut.of(model, contributions, granularity, scope, means_on)
-        nest = Nest.of_cut(cut, np.sort(asked))
-        return cls(cut, nest, asked, here, stands_for, reference, split, scope)
+        cut: Cut,
+        asked: NDArray[np.float64],
+        outcome: NDArray[np.int64],
+        stands_for: Sampled | None = None,
+    ) -> Count:
+        return cls(cut, Nest.of_cut(cut, np.sort(asked)), asked, outcome, stands_for)
 
-    @property
-    def back(self) -> NDArray[np.intp]:
-        """The place of every threshold asked for among the ascending ones."""
-        return np.argsort(np.argsort(self.asked, kind="stable"), kind="stable")
+    @cached_property
+    def steps(self) -> NDArray[np.intp]:
+        """The places of the ascending thresholds that need a pass: between two of them masks are the same."""
+        return self.nest.changes()
 
-    def found(self) -> Iterator[_Found]:
-        """What is found at the thresholds in ascending order, some at a time."""
-        steps = self.nest.changes()  # between two of them masks are the same
-        ends = np.append(steps[1:], self.nest.steps)
-        thresholds, sizes = np.sort(self.asked), _Sizes(self.cut, self.nest, np.sort(self.asked))
-        passes, patients = NestedPass(self.nest), Patients.of(self.here.columns)
-        for part in gathered(passes.risks(patients, steps)):
-            measured = measures(self.here.outcome, part.risks, self.cut.model.act_at, self.stands_for)
-            gap = self._on_train(passes, part.steps) - measured.metrics["auroc"]
+    def through(
+        self, parts: Iterator[Part], on_reference: Callable[[NDArray[np.intp]], NDArray[np.float64]]
+    ) -> Iterator[int]:
+        """Measure the risks at all steps, some at a time; yields how many thresholds are done."""
+        steps, ends = self.steps, np.append(self.steps[1:], self.nest.steps)
+        thresholds = np.sort(self.asked)
+        sizes = _Sizes(self.cut, self.nest, thresholds)
+        for part in gathered(parts):
+            measured = measures(self.outcome, part.risks, self.cut.model.act_at, self.stands_for)
+            gap = on_reference(part.steps) - measured.metrics["auroc"]
             found = _Found(thresholds[part.steps], self.removed[part.steps], measured, sizes.of(part), gap)
             which = np.searchsorted(steps, part.steps)
             again = np.repeat(np.arange(len(which)), ends[which] - part.steps)
             rows = slice(int(part.steps[0]), int(ends[which[-1]]))
-            yield replace(found.at(again), thresholds=thresholds[rows])
-
-    def _on_train(self, passes: NestedPass, steps: NDArray[np.intp]) -> NDArray[np.float64]:
-        """AUROC on the reference (S,), NaN without one."""
-        if self.reference is None:
-            return np.full(len(steps), np.nan)
-        parts = gathered(passes.risks(self.reference_patients, steps))
-        return np.concatenate([aurocs(self.reference.outcome, part.risks) for part in parts])
-
-    @cached_property
-    def reference_patients(self) -> Patients:
-        assert self.reference is not None
-        return Patients.of(self.reference.columns)
+            self.done.append(replace(found.at(again), thresholds=thresholds[rows]))
+            yield rows.stop
 
     @cached_property
     def removed(self) -> NDArray[np.float64]:
@@ -296,22 +279,22 @@ class _Sweep:
             left += there(self.nest, part)
         return 1.0 - left / self.cut.groups if self.cut.groups else left
 
-    def table(self, found: _Found) -> pd.DataFrame:
-        columns = {"threshold": found.thresholds, "sparsity": found.sparsity, **found.measures.metrics}
-        return pd.DataFrame({**columns, **found.sizes, "gap": found.gap})[list(COLUMNS)]
-
-    def tradeoff(self, ascending: _Found) -> Tradeoff:
-        found = ascending.at(self.back)
-        interval = {"auroc_low": found.measures.auroc_low, "auroc_high": found.measures.auroc_high}
+    def tradeoff(self, scope: str, split: str, patients: int) -> Tradeoff:
+        """The whole, its rows in the order that was asked for."""
+        back = np.argsort(np.argsort(self.asked, kind="stable"), kind="stable")
+        found = _Found.joined(self.done).at(back)
+        measured = found.measures
+        columns = {"threshold": found.thresholds, "sparsity": found.sparsity, **measured.metrics}
+        table = pd.DataFrame({**columns, **found.sizes, "gap": found.gap})[list(COLUMNS)]
         return Tradeoff(
-            table=self.table(found).assign(**interval),
+            table=table.assign(auroc_low=measured.auroc_low, auroc_high=measured.auroc_high),
             granularity=self.cut.granularity,
-            scope=self.scope,
-            split=self.split.name,
-            confusion=found.measures.confusion,
-            acted=found.measures.acted,
+            scope=scope,
+            split=split,
+            confusion=measured.confusion,
+            acted=measured.acted,
             lasts=self.nest.lasts,
-            by_class=found.measures.by_class,
-            patients=len(self.split),
-            sampled=None if self.stands_for is None else len(self.here.outcome),
+            by_class=measured.by_class,
+            patients=patients,
+            sampled=None if self.stands_for is None else len(self.outcome),
         )

@@ -252,7 +252,8 @@ def _spared(job: Job) -> str:
         return ""
     price = job.path.prices.total(gone)
     cost = f", which cost {price:,.2f} {job.path.prices.unit}".rstrip() if price else ""
-    return f"It no longer needs{cost}: {listed(gone, most=len(gone))}. "
+    count = f"{len(gone)} of {job.path.dense.features} features"
+    return f"It no longer needs {count}{cost}: {listed(gone, most=len(gone))}. "
 
 
 def _fold_bar(steps: Iterable[CrossStep], options: Options) -> Iterable[CrossStep]:

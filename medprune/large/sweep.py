@@ -5,22 +5,21 @@ The table is read once for all thresholds, and the risks go to disk; then each t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
 from medprune.large.patients import LargePatients, Watch, unwatched
+from medprune.large.rows import Block
 from medprune.large.spill import Spill
 from medprune.model import RiskModel
-from medprune.performance import METRICS, performance
+from medprune.nested import NestedPass, Part, Patients
 from medprune.ranking import USUAL_SCOPE, normalise
-from medprune.removal import Cut, alive_groups, mean_activations_over, removed_share
+from medprune.removal import Cut, alive_groups, mean_activations_over
 from medprune.scoring import Contributions
-from medprune.size import SIZES, size_of
-from medprune.sweep import COLUMNS, Tradeoff, threshold_grid
+from medprune.sweep import Count, Tradeoff, threshold_grid
 from medprune.training import few_threads
 
 
@@ -41,19 +40,35 @@ def sweep_large(
     Raises BadInput when the disk has no room, and for a threshold outside [0, 1].
     """
     grid = threshold_grid(thresholds)
+    outcome = np.empty(len(patients), dtype=np.int64)
     with few_threads(model.network):  # the other core reads
-        cuts, place = _different(_cut(model, patients, contributions, granularity, scope, watch), grid)
-    with Spill(len(cuts), len(patients), len(model.classes)) as spill, few_threads(model.network):
-        outcome = np.empty(len(patients), dtype=np.int64)
-        first = 0
-        for block in patients.blocks(model, watch):
-            outcome[first : first + len(block.outcome)] = block.outcome
-            for cut, risks in enumerate(_risks(cuts, block.columns)):
-                spill.put(cut, first, risks)
-            first += len(block.outcome)
-        rows = [_row(pruned, outcome, spill.risks(cut), granularity) for cut, pruned in enumerate(cuts)]
-    table = [{"threshold": float(t)} | rows[cut] for t, cut in zip(grid, place, strict=True)]
-    return Tradeoff(pd.DataFrame(table, columns=list(COLUMNS)), granularity, scope, patients.name)
+        count = Count.of(_cut(model, patients, contributions, granularity, scope, watch), grid, outcome)
+    with Spill(len(count.steps), len(patients), len(model.classes)) as spill:
+        with few_threads(model.network):
+            biases = _fill(count, spill, patients.blocks(model, watch))
+        parts = (
+            Part(count.steps[[place]], spill.risks(place).T[None], biases[[place]])
+            for place in range(len(count.steps))
+        )
+        for _ in count.through(parts, lambda steps: np.full(len(steps), np.nan)):
+            pass
+    return count.tradeoff(scope, patients.name, len(patients))
+
+
+def _fill(count: Count, spill: Spill, blocks: Iterator[Block]) -> NDArray[np.int64]:
+    """Risks to the disk and outcomes into the count; how many biases are not zero at every step (S,)."""
+    passes, first = NestedPass(count.nest), 0
+    biases = np.zeros(len(count.steps), dtype=np.int64)
+    for block in blocks:
+        count.outcome[first : first + len(block.outcome)] = block.outcome
+        place = 0
+        for part in passes.risks(Patients.of(block.columns), count.steps):
+            biases[place : place + len(part.steps)] = part.biases
+            for risks in part.risks:
+                spill.put(place, first, risks.T)
+                place += 1
+        first += len(block.outcome)
+    return biases
 
 
 def _cut(
@@ -71,31 +86,3 @@ def _cut(
         return Cut(model, granularity, alive, order, ())
     columns = (torch.from_numpy(block.columns) for block in patients.blocks(model, watch))
     return Cut(model, granularity, alive, order, mean_activations_over(model, columns))
-
-
-def _different(cut: Cut, grid: NDArray[np.float64]) -> tuple[list[RiskModel], list[int]]:
-    """The different models of all thresholds, and for every threshold the place of its own."""
-    cuts: list[RiskModel] = []
-    place: list[int] = []
-    before: float | None = None
-    for threshold in grid:
-        pruned = cut.at(float(threshold))
-        sparsity = removed_share(pruned, cut.granularity)
-        if sparsity != before:  # masks are nested: the same share means the same mask
-            cuts.append(pruned)
-            before = sparsity
-        place.append(len(cuts) - 1)
-    return cuts, place
-
-
-def _risks(cuts: Sequence[RiskModel], columns: NDArray[np.float32]) -> Iterator[NDArray[np.float64]]:
-    """The risks (N, classes) of every cut."""
-    return (pruned.risks_of(columns) for pruned in cuts)
-
-
-def _row(
-    pruned: RiskModel, outcome: NDArray[np.int64], risks: NDArray[np.float64], granularity: str
-) -> dict[str, float]:
-    scores, size = performance(outcome, risks, pruned.act_at), size_of(pruned)
-    measured = {name: scores[name] for name in METRICS} | {name: getattr(size, name) for name in SIZES}
-    return measured | {"sparsity": removed_share(pruned, granularity), "gap": np.nan}
