@@ -305,15 +305,15 @@ class _Sweep:
             left += there(self.nest, part)
         return 1.0 - left / self.cut.groups if self.cut.groups else left
 
-    def table(self, found: _Found) -> pd.DataFrame:
+    def table(self, found: _Found, **more: NDArray[np.float64]) -> pd.DataFrame:
         columns = {"threshold": found.thresholds, "sparsity": found.sparsity, **found.measures.metrics}
-        return pd.DataFrame({**columns, **found.sizes, "gap": found.gap})[list(COLUMNS)]
+        return pd.DataFrame({**columns, **found.sizes, "gap": found.gap, **more}, copy=False)
 
     def tradeoff(self, ascending: _Found) -> Tradeoff:
         found = ascending.at(self.back)
         interval = {"auroc_low": found.measures.auroc_low, "auroc_high": found.measures.auroc_high}
         return Tradeoff(
-            table=self.table(found).assign(**interval),
+            table=self.table(found, **interval),
             granularity=self.cut.granularity,
             scope=self.scope,
             split=self.split.name,
