@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,13 @@ class Preparation:
     columns: tuple[Column, ...]
     removed_as: tuple[float, ...] = ()  # the columns of a removed feature; none: those of a test not taken
 
-    @property
+    @cached_property
     def features(self) -> tuple[Feature, ...]:
         """The source columns of the table that a prediction needs."""
         numbers = (Feature(code.name, "number") for code in self.numbers)
         return (*numbers, *(Feature(code.name, "category") for code in self.categories))
 
-    @property
+    @cached_property
     def feature_of_column(self) -> NDArray[np.int64]:
         """For every prepared column, the place of its feature in :attr:`features`."""
         place = {feature.name: index for index, feature in enumerate(self.features)}
@@ -107,7 +108,7 @@ class Preparation:
                 out[:, place] = (np.where(np.isnan(x), how.fill, x) - how.mean) / how.scale
         return out
 
-    @property
+    @cached_property
     def reference(self) -> NDArray[np.float32]:
         """The prepared columns of a patient about whom nothing is known (columns,): what removal means."""
         if self.removed_as:
