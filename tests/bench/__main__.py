@@ -18,7 +18,9 @@ from tests.bench.data import APART, NHEFS, TABLES
 from tests.bench.optimum import optimum
 from tests.bench.peers import peers
 from tests.bench.report import report
+from tests.bench.scoring_speed import scoring_speed
 from tests.bench.study import METHODS, run
+from tests.bench.sweep_speed import sweep_speed
 from tests.bench.toy import toy
 
 SEEDS = range(5)
@@ -88,6 +90,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "costs": lambda: iter([costs(NHEFS)]),
     "toy": lambda: toy(PROCESSES),
     "peers": lambda: peers(PROCESSES),
+    "scoring_speed": scoring_speed,
+    "sweep_speed": sweep_speed,
 }
 
 
