@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import pairwise
 from math import prod
 
@@ -18,7 +19,7 @@ from onnx import TensorProto
 
 from medprune.model import RiskModel
 from medprune.nest import Nest, Whole
-from medprune.network import Network, NetworkSpec, frozen
+from medprune.network import Network, NetworkSpec
 from medprune.onnx_graph import onnx_model
 from medprune.removal import mask_of
 
@@ -75,7 +76,9 @@ def _narrow(model: RiskModel) -> RiskModel:
     """The model with two inputs and two units a layer: not to be run, but a file of it has all operators."""
     spec = model.network.spec
     tails = tuple(replace(tail, width=2) for tail in spec.tails)
-    return replace(model, network=frozen(Network(NetworkSpec(2, tails, spec.outputs))), mask=None)
+    return replace(
+        model, network=Network(NetworkSpec(2, tails, spec.outputs)).eval().requires_grad_(False), mask=None
+    )
 
 
 class _FileSize:
@@ -110,6 +113,7 @@ def _shapes(widths: Sequence[int], normalised: Sequence[bool]) -> Iterator[tuple
             yield from ((after,), (after,))
 
 
+@lru_cache(maxsize=4_096)
 def _tensor(name: int, shape: tuple[int, ...]) -> int:
     """Bytes of a tensor of floats: its dimensions, type, name (so many characters) and raw numbers."""
     dims = sum(1 + _varint(dim) for dim in shape)

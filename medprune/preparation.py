@@ -135,13 +135,13 @@ class Preparation:
     columns: tuple[Column, ...]
     removed_as: tuple[float, ...] = ()  # the columns of a removed feature; none: those of a test not taken
 
-    @property
+    @cached_property
     def features(self) -> tuple[Feature, ...]:
         """The source columns of the table that a prediction needs."""
         numbers = (Feature(code.name, "number") for code in self.numbers)
         return (*numbers, *(Feature(code.name, "category") for code in self.categories))
 
-    @property
+    @cached_property
     def feature_of_column(self) -> NDArray[np.int64]:
         """For every prepared column, the place of its feature in :attr:`features`."""
         place = {feature.name: index for index, feature in enumerate(self.features)}
@@ -180,7 +180,7 @@ class Preparation:
     def _plan(self) -> _Plan:
         return _Plan.of(self)
 
-    @property
+    @cached_property
     def reference(self) -> NDArray[np.float32]:
         """The prepared columns of a patient about whom nothing is known (columns,): what removal means."""
         if self.removed_as:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -25,8 +25,37 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
+class Effective:
+    """Effective numbers of patients, in the shapes of the scores."""
+
+    weights: tuple[Array, ...]
+    units: tuple[Array, ...]
+    features: Array
+
+
+Batches: TypeAlias = Callable[[], Iterator[tuple[Tensor, Tensor]]]  # each call starts over all patients
+
+
+@dataclass(frozen=True, eq=False)
+class Squares:
+    """Whom a model was scored on, and how: enough to count the effective patients later."""
+
+    model: RiskModel
+    batches: Batches
+    criterion: Criterion
+
+    def effective(self, *, balanced: bool) -> Effective | None:
+        sums = sum_batches(self.model, self.batches, self.criterion, squares=True)
+        mean = _Mean(sums.patients.numpy(), balanced)
+        return None if sums.squares is None else _effective(mean, sums.scores, sums.squares)
+
+
+@dataclass(frozen=True, eq=False)
 class Contributions:
     """The scores of one model: ``weight_scores[l]`` (out, in), ``unit_scores[l]`` (width,), and features.
+
+    The effective numbers of patients cost as much again as the scores: where ``squares`` can still count
+    them, that is done when somebody looks.
 
     The ``by_class`` arrays carry one more leading axis, the classes: for ``class_contribution`` the
     predicted class, otherwise the patients whose true class it is. ``patients`` counts who was scored.
@@ -45,9 +74,8 @@ class Contributions:
     features_by_class: Array
     patients: int
     balanced: bool = False
-    effective_weights: tuple[Array, ...] | None = None
-    effective_units: tuple[Array, ...] | None = None
-    effective_features: Array | None = None
+    effective: Effective | None = None
+    squares: Squares | None = None
 
     @cached_property
     def weights(self) -> pd.DataFrame:
@@ -123,11 +151,15 @@ class Contributions:
         NaN where no patient was looked at. Rows are counted, where patients have several.
         """
         check_granularity(granularity)
-        if self.effective_weights is None or self.effective_units is None or self.effective_features is None:
+        if self._effective is None:
             return tuple(np.full_like(scores, np.nan) for scores in self.scores(granularity))
         if granularity == "feature":
-            return (self.effective_features,)
-        return self.effective_weights if granularity == "weight" else self.effective_units
+            return (self._effective.features,)
+        return self._effective.weights if granularity == "weight" else self._effective.units
+
+    @cached_property
+    def _effective(self) -> Effective | None:
+        return self.effective if self.squares is None else self.squares.effective(balanced=self.balanced)
 
     def _flat_by_class(self, granularity: str) -> list[Array]:
         each = (self.scores_of_class(granularity, k) for k in range(len(self.classes)))
@@ -185,19 +217,46 @@ def score(
     Raises BadInput for an unknown criterion or setting.
     """
     chosen = CRITERIA.make(criterion, **settings)
-    data = Prepared(model.prepared(split), split.outcome)
-    sums = sum_scores(model, data, chosen, squares=True)
-    return contributions_from(model, criterion, sums, patients=len(split), balanced=balanced)
+    batches = partial(_batches, Prepared(model.prepared(split), split.outcome))
+    return score_batches(model, batches, criterion, chosen, patients=len(split), balanced=balanced)
+
+
+def score_batches(
+    model: RiskModel,
+    batches: Batches,
+    name: str,
+    criterion: Criterion,
+    *,
+    patients: int,
+    balanced: bool = False,
+) -> Contributions:
+    """The scores of patients who come in batches; their effective number goes over them again, if asked."""
+    sums = sum_batches(model, batches, criterion)
+    found = contributions_from(model, name, sums, patients=patients, balanced=balanced)
+    return replace(found, squares=Squares(model, batches, criterion))
 
 
 def sum_scores(model: RiskModel, data: Prepared, criterion: Criterion, *, squares: bool = False) -> ScoreSums:
-    """The criterion's sums over all patients of ``data``, batch by batch.
+    """The criterion's sums over all patients of ``data``; see :func:`sum_batches`."""
+    return sum_batches(model, partial(_batches, data), criterion, squares=squares)
 
-    ``squares`` sums the squares too, for the effective number of patients, where patients are looked at.
+
+def sum_batches(
+    model: RiskModel,
+    batches: Batches,
+    criterion: Criterion,
+    *,
+    squares: bool = False,
+) -> ScoreSums:
+    """The criterion's sums over all patients, batch by batch: no more than one batch is held.
+
+    ``batches()`` starts over prepared columns (N, inputs) float32 and outcomes (N,) int64; a criterion that
+    must learn from the patients first goes over them twice. ``squares`` sums the squares too, for the
+    effective number of patients, where patients are looked at; that costs as much again.
     """
     sums = ScoreSums.zeros(model, squares=squares and criterion.needs_patients)
-    ready = criterion.ready(model, _batches(data))
-    for x, y in _batches(data):
+    ready = criterion.ready(model, batches())
+    for x, y in batches():
         ready.update(sums, model, x, y)
         if not ready.needs_patients:
             break
@@ -232,18 +291,18 @@ def contributions_from(
         patients=patients,
         balanced=balanced,
     )
-    return found if sums.squares is None else replace(found, **_effective(mean, totals, sums.squares))
+    return found if sums.squares is None else replace(found, effective=_effective(mean, totals, sums.squares))
 
 
-def _effective(mean: _Mean, totals: Totals, squares: Totals) -> dict[str, Any]:
+def _effective(mean: _Mean, totals: Totals, squares: Totals) -> Effective:
     def each(sums: list[Tensor], of_squares: list[Tensor]) -> tuple[Array, ...]:
         return tuple(mean.effective(a.numpy(), b.numpy()) for a, b in zip(sums, of_squares, strict=True))
 
-    return {
-        "effective_weights": each(totals.weights, squares.weights),
-        "effective_units": each(totals.units, squares.units),
-        "effective_features": mean.effective(totals.features.numpy(), squares.features.numpy()),
-    }
+    return Effective(
+        weights=each(totals.weights, squares.weights),
+        units=each(totals.units, squares.units),
+        features=mean.effective(totals.features.numpy(), squares.features.numpy()),
+    )
 
 
 @dataclass(frozen=True)

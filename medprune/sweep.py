@@ -285,9 +285,9 @@ class Count:
         found = _Found.joined(self.done).at(back)
         measured = found.measures
         columns = {"threshold": found.thresholds, "sparsity": found.sparsity, **measured.metrics}
-        table = pd.DataFrame({**columns, **found.sizes, "gap": found.gap})[list(COLUMNS)]
+        interval = {"auroc_low": measured.auroc_low, "auroc_high": measured.auroc_high}
         return Tradeoff(
-            table=table.assign(auroc_low=measured.auroc_low, auroc_high=measured.auroc_high),
+            table=pd.DataFrame({**columns, **found.sizes, "gap": found.gap, **interval}, copy=False),
             granularity=self.cut.granularity,
             scope=scope,
             split=split,

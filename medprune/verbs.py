@@ -108,6 +108,8 @@ def score(options: Options) -> Answer:
     scored = _scored(options, model, split, name, balanced=options.balanced, **settings)
     if options.out:
         write_whole(options.out, scores_csv(scored), "the scores")
+    else:
+        scored = replace(scored, squares=None)  # nobody looks at the effective numbers of patients
     agreed = None
     if options.agreement and isinstance(split, Split):
         agreed = agreement(model, split, scored, granularity=options.agreement, seed=options.seed)

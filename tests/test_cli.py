@@ -161,14 +161,21 @@ def test_score(shell: Shell, place: Path, tmp_path: Path) -> None:
     assert (everyone["split"], everyone["patients"], everyone["out"]) == ("all", ROWS, None)
 
 
-def test_score_balanced_and_held_against_true_removal(shell: Shell, place: Path) -> None:
+def test_score_balanced_and_held_against_true_removal(shell: Shell, place: Path, tmp_path: Path) -> None:
     plain = shell.json(*on(place, "score", "--agreement"))
     assert set(plain["agreement"]) == {"granularity", "effect", "spearman", "count", "of"}
     assert plain["agreement"]["effect"] == "risk"
     assert plain["agreement"]["spearman"] > 0.9
     assert plain["agreement"]["count"] <= plain["agreement"]["of"]
     balanced = shell.json(*on(place, "score", "--agreement", "--balanced"))
-    assert balanced["features"] != plain["features"]
+    # Half of these patients are ill, and both means are the same; of the others a third is.
+    scores = [[feature["score"] for feature in found["features"]] for found in (plain, balanced)]
+    assert scores[0] == pytest.approx(scores[1])
+    table = patient_table(ROWS)
+    few = table.drop(table.index[table["stage"] == 1][::2])
+    rare = ("score", written(few, tmp_path / "few.csv"), "--model", place / "m.safetensors")
+    rare = (*rare, "--outcome", "stage", "--external")
+    assert shell.json(*rare, "--balanced")["features"] != shell.json(*rare)["features"]
     assert balanced["agreement"]["spearman"] > 0.9
     code, out, _ = shell(*on(place, "score", "--agreement"))
     assert code == 0

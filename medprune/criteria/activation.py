@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medprune.criteria.base import CRITERIA, PatientCriterion, alive_weights, kept_sources, over_columns
+from medprune.criteria.base import CRITERIA, PatientCriterion, kept_sources, over_columns
 from medprune.criteria.sums import PatientScores
+from medprune.criteria.two_way import alive_weights
 from medprune.model import RiskModel
 
 

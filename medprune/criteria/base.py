@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import ClassVar, Literal
 
@@ -11,10 +11,14 @@ import torch
 from torch import Tensor
 
 from medprune.criteria.sums import PatientScores, ScoreSums
+from medprune.criteria.two_way import TwoWay, alive_weights
 from medprune.mask import Mask
 from medprune.model import RiskModel
 from medprune.network import Trace
 from medprune.registry import Registry
+
+# Patients at a time: so many that the numbers of the widest layer stay near the processor.
+SMALLEST, IN_CACHE = 512, 524_288
 
 CRITERIA: Registry[Criterion] = Registry("criterion")
 
@@ -56,6 +60,13 @@ class PatientCriterion(Criterion):
 
     @torch.no_grad()
     def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
+        order = torch.argsort(y, stable=True)  # those of a class together are summed without being copied
+        block = max(SMALLEST, IN_CACHE // max(model.network.spec.widths))
+        for some in order.split(block):
+            self._update_block(sums, model, x[some], y[some])
+        sums.patients += self._patients(y, len(model.classes))
+
+    def _update_block(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
         whole: PatientScores | None = None
         for scored, group in self.views(model, x, y):
             sums.scores.add(scored, group)
@@ -63,7 +74,6 @@ class PatientCriterion(Criterion):
                 whole = scored if whole is None else whole + scored
         if sums.squares is not None and whole is not None:
             sums.squares.add(whole.squared(), y)
-        sums.patients += self._patients(y, len(model.classes))
 
     def _patients(self, y: Tensor, classes: int) -> Tensor:
         if self.classes_are_predicted:  # every patient counts for every predicted class
@@ -76,7 +86,8 @@ class GradientCriterion(PatientCriterion):
 
     For a linear layer the gradient of one patient is the outer product d a^T, and
     |d_i a_j| = |d_i| |a_j|: the mean absolute score of all weights is |W| * (|D|^T |A|) / N.
-    One extra matrix product a layer, and no memory per patient and weight.
+    One extra matrix product a layer, and no memory per patient and weight: what a plain backward pass
+    spends on the gradients of the weights, which nobody needs here.
     """
 
     signed: bool = False
@@ -86,13 +97,12 @@ class GradientCriterion(PatientCriterion):
         """Weighted cotangents dL/dz of the logits (N, classes), each with the class (N,) its scores go to."""
 
     def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
-        with torch.enable_grad():
-            trace = model.network.trace(x.detach().clone().requires_grad_(True), model.mask)
-        risks = torch.softmax(trace.logits.detach(), dim=1)
+        run = TwoWay.of(model, x)
+        risks = torch.softmax(run.trace.logits, dim=1)
         reference = torch.from_numpy(model.preparation.reference)
         for cotangent, group in self.cotangents(risks, y):
-            slopes = torch.autograd.grad(trace.logits, trace.sums, cotangent, retain_graph=True)
-            yield outer_products(model, trace, slopes, reference, signed=self.signed), group
+            slopes, reach = run.back(cotangent)
+            yield outer_products(model, run.trace, slopes, reference, reach=reach, signed=self.signed), group
 
 
 def loss_slopes(risks: Tensor, outcome: Tensor) -> Tensor:
@@ -101,48 +111,55 @@ def loss_slopes(risks: Tensor, outcome: Tensor) -> Tensor:
 
 
 def outer_products(
-    model: RiskModel, trace: Trace, slopes: tuple[Tensor, ...], origin: Tensor, *, signed: bool = False
+    model: RiskModel,
+    trace: Trace,
+    slopes: Sequence[Tensor],
+    origin: Tensor,
+    *,
+    reach: Sequence[Tensor] | None = None,
+    signed: bool = False,
 ) -> PatientScores:
     """Scores from the slope of every sum (N, out): |w d a| of a weight, |a reach| of a unit.
 
     The reach d W is what arrives at the inputs of a layer; a feature scores
-    |sum over its columns of (x - origin) reach|. ``signed`` keeps the sign of the weights' scores.
+    |sum over its columns of (x - origin) reach|. ``signed`` keeps the sign of the weights' scores. Slopes and
+    reach are used up: at thousands of patients fresh memory costs as much as a product.
     """
-    weights, values = alive_weights(model), [value.detach() for value in trace.inputs]
-    reach = [slope @ weight for slope, weight in zip(slopes, weights, strict=True)]
+    weights, values = alive_weights(model), trace.inputs
+    if reach is None:
+        reach = [slope @ weight for slope, weight in zip(slopes, weights, strict=True)]
 
-    def sized(parts: tuple[Tensor, ...] | list[Tensor]) -> tuple[Tensor, ...]:
-        return tuple(parts) if signed else tuple(part.abs() for part in parts)
-
-    return PatientScores(
-        sizes=sized(weights),
-        outputs=sized(slopes),
-        inputs=sized(values),
-        units=tuple(
-            (values[layer] * reach[layer]).abs() * kept_sources(model.mask, layer)
-            for layer in range(1, len(values))
-        ),
-        features=over_columns(model, (values[0] - origin) * reach[0]).abs(),
+    features = over_columns(model, (values[0] - origin) * reach[0]).abs_()
+    units = tuple(
+        reach[layer].mul_(values[layer]).abs_() * kept_sources(model.mask, layer)
+        for layer in range(1, len(values))
     )
+    if not signed:
+        weights = [weight.abs() for weight in weights]
+        slopes = [slope.abs_() for slope in slopes]
+        values = tuple(v if _is_positive(model, layer) else v.abs() for layer, v in enumerate(values))
+    return PatientScores(tuple(weights), tuple(slopes), values, units, features)
 
 
-def alive_weights(model: RiskModel) -> list[Tensor]:
-    """The weights (out, in) a layer, zero where they or one of their ends are removed."""
-    weights = model.network.weights()
-    if model.mask is None:
-        return list(weights)
-    return [w * alive for w, alive in zip(weights, model.mask.alive_weights(), strict=True)]
+def _is_positive(model: RiskModel, layer: int) -> bool:
+    """Whether nothing below zero can enter a layer."""
+    if layer == 0 or model.mask is not None:
+        return False
+    tail = model.network.spec.tails[layer - 1]
+    return tail.activation == "relu" and (tail.norm == "none" or tail.norm_first)
 
 
-def kept_sources(mask: Mask | None, layer: int) -> Tensor:
+def kept_sources(mask: Mask | None, layer: int) -> Tensor | float:
     """1 for a kept source of ``layer``, 0 for a removed one."""
-    return torch.ones(()) if mask is None else mask.sources(layer).float()
+    return 1.0 if mask is None else mask.sources(layer).float()
 
 
 def over_columns(model: RiskModel, values: Tensor) -> Tensor:
     """The sum over the kept columns of each feature (N, features) of what every column has (N, columns)."""
     place = torch.from_numpy(model.preparation.feature_of_column)
-    kept = values * kept_sources(model.mask, 0)
+    kept = values * kept_sources(model.mask, 0) if model.mask is not None else values
+    if place.equal(torch.arange(len(model.features))):  # a column each
+        return kept
     return torch.zeros(len(values), len(model.features), dtype=kept.dtype).index_add_(1, place, kept)
 
 

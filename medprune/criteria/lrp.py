@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from medprune.criteria.base import CRITERIA, PatientCriterion, alive_weights, kept_sources, outer_products
+from medprune.criteria.base import CRITERIA, PatientCriterion, kept_sources, outer_products
 from medprune.criteria.sums import PatientScores
+from medprune.criteria.two_way import alive_weights
 from medprune.model import RiskModel
 from medprune.network import ACTIVATIONS, Tail, Trace
 from medprune.settings import check_settings, setting

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medprune.criteria.base import CRITERIA, WeightOnlyCriterion, alive_weights
+from medprune.criteria.base import CRITERIA, WeightOnlyCriterion
+from medprune.criteria.two_way import alive_weights
 from medprune.model import RiskModel
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -76,15 +77,14 @@ class Totals:
 
         The sum over patients of an outer product is one matrix product: the whole trick.
         """
-        for k in group.unique().tolist():
-            mine = group == k
+        for k, mine in _runs(group):
             for total, size, left, right in zip(
                 self.weights, scored.sizes, scored.outputs, scored.inputs, strict=True
             ):
-                total[k] += size * (left[mine].T @ right[mine])
+                total[k] += (left[mine].T @ right[mine]).mul_(size)
             for total, units in zip(self.units, scored.units, strict=True):
-                total[k] += units[mine].sum(dim=0, dtype=torch.float64)
-            self.features[k] += scored.features[mine].sum(dim=0, dtype=torch.float64)
+                total[k] += units[mine].sum(dim=0)
+            self.features[k] += scored.features[mine].sum(dim=0)
 
     def merge(self, other: Self) -> Self:
         """The sums over both groups of patients."""
@@ -119,3 +119,14 @@ class ScoreSums:
         if self.squares is not None and other.squares is not None:
             squares = self.squares.merge(other.squares)
         return ScoreSums(self.scores.merge(other.scores), self.patients + other.patients, squares)
+
+
+def _runs(group: Tensor) -> Iterator[tuple[int, slice | Tensor]]:
+    """Every class and its patients: a slice where they stand one after the other, else who they are."""
+    classes, counts = group.unique_consecutive(return_counts=True)
+    if len(classes) > len(classes.unique()):
+        yield from ((int(k), group == k) for k in classes.unique())
+        return
+    ends = counts.cumsum(0)
+    for k, start, end in zip(classes.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True):
+        yield k, slice(start, end)

@@ -98,6 +98,8 @@ def swept(study: Study) -> Tradeoff:
     if how not in study.sweeps:
         asked = sweep_arguments(study)
         if len(study.cohort.tuning) > MANY_PATIENTS:
+            scores = replace(asked["contributions"], squares=None)  # no second copy of the train patients
+            asked |= {"contributions": scores}
             study.sharpening[how] = study.jobs.start("The exact sweep", sweep_steps, **asked)
             asked |= {"sample": SAMPLE}
         bar = st.progress(0.0, "Trying every threshold…")

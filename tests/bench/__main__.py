@@ -20,7 +20,9 @@ from tests.bench.live_speed import live_speed
 from tests.bench.optimum import optimum
 from tests.bench.peers import peers
 from tests.bench.report import report
+from tests.bench.scoring_speed import scoring_speed
 from tests.bench.study import METHODS, run
+from tests.bench.sweep_speed import sweep_speed
 from tests.bench.toy import toy
 
 SEEDS = range(5)
@@ -92,6 +94,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "peers": lambda: peers(PROCESSES),
     "large": large_table,
     "live": live_speed,
+    "scoring_speed": scoring_speed,
+    "sweep_speed": sweep_speed,
 }
 
 

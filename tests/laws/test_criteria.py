@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 import torch
 
 from medprune import MLP, score
+from medprune.criteria import CRITERIA
 from medprune.criteria.contribution import Contribution
 from medprune.network import NetworkSpec
-from medprune.scoring import sum_scores
+from medprune.scoring import contributions_from, sum_batches, sum_scores
 from medprune.training import Prepared
 from tests.makers import patient_cohort, random_network, tails, untrained_model
 
@@ -96,3 +98,46 @@ def test_random_network_spec_is_used() -> None:
     """The maker gives networks whose normalisation statistics matter (guards the contract tests)."""
     network = random_network(NetworkSpec(3, tails(4, norm="batch"), 2))
     assert not torch.allclose(network.tails[0].norm.running_var, torch.ones(4))
+
+
+@pytest.mark.parametrize("name", ["contribution", "class_contribution", "activation", "random"])
+def test_batches_from_anywhere_are_the_same_sums(name: str) -> None:
+    """They may come from a file, once for what a criterion must learn first and once for the scores."""
+    cohort = patient_cohort(classes=3)
+    model = untrained_model(cohort)
+    data = Prepared(model.prepared(cohort.train), cohort.train.outcome)
+
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for start in range(0, len(data.columns), 17):
+            some = slice(start, start + 17)
+            yield torch.from_numpy(data.columns[some]), torch.from_numpy(data.outcome[some])
+
+    criterion = CRITERIA.make(name)
+    whole, parts = (
+        sum_scores(model, data, criterion, squares=True),
+        sum_batches(model, batches, criterion, squares=True),
+    )
+    torch.testing.assert_close(parts.patients, whole.patients)
+    pairs = [(parts.scores, whole.scores)]
+    if whole.squares is not None and parts.squares is not None:
+        pairs.append((parts.squares, whole.squares))
+    for a, b in pairs:
+        for left, right in zip(
+            [*a.weights, *a.units, a.features], [*b.weights, *b.units, b.features], strict=True
+        ):
+            torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_effective_patients_are_counted_when_asked_as_if_at_once() -> None:
+    cohort = patient_cohort()
+    model = untrained_model(cohort)
+    data = Prepared(model.prepared(cohort.train), cohort.train.outcome)
+    for balanced in (False, True):
+        later = score(model, cohort.train, balanced=balanced)
+        sums = sum_scores(model, data, Contribution(), squares=True)
+        now = contributions_from(model, "contribution", sums, patients=len(data.outcome), balanced=balanced)
+        for granularity in ("weight", "neuron", "feature"):
+            asked, known = later.effective_patients(granularity), now.effective_patients(granularity)
+            for a, b in zip(asked, known, strict=True):
+                np.testing.assert_array_equal(a, b)
+                assert (a > 0).any()
