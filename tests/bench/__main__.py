@@ -13,8 +13,10 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from medprune.training import RETRAINING
+from tests.bench.ablation_speed import ablation_speed
 from tests.bench.costs import costs
 from tests.bench.data import APART, NHEFS, TABLES
+from tests.bench.one_patient import one_patient
 from tests.bench.optimum import optimum
 from tests.bench.peers import peers
 from tests.bench.report import report
@@ -88,6 +90,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "costs": lambda: iter([costs(NHEFS)]),
     "toy": lambda: toy(PROCESSES),
     "peers": lambda: peers(PROCESSES),
+    "ablation_speed": ablation_speed,
+    "one_patient": one_patient,
 }
 
 
