@@ -22,6 +22,7 @@ from tests.bench.peers import peers
 from tests.bench.report import report
 from tests.bench.study import METHODS, run
 from tests.bench.toy import toy
+from tests.bench.validation_speed import validation_speed
 
 SEEDS = range(5)
 PROCESSES = 2
@@ -90,6 +91,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "costs": lambda: iter([costs(NHEFS)]),
     "toy": lambda: toy(PROCESSES),
     "peers": lambda: peers(PROCESSES),
+    "validation_speed": validation_speed,
     "ablation_speed": ablation_speed,
     "one_patient": one_patient,
 }
