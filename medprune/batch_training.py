@@ -263,7 +263,8 @@ class Plan:
     """The batches of an epoch, all members side by side: they are dealt anew, and never differ in size.
 
     ``sizes[k]`` are those of member k, ``rows`` at most; ``slots[k]`` (N,) are the places of its patients in
-    (batches, members, rows); ``say`` (batches, members, rows) is what the loss of each counts in its batch.
+    (batches, members, rows); ``say`` (batches, members, rows) is what the loss of each counts in its batch;
+    ``noise`` are buffers for the batches that are drawn ``ahead``.
     """
 
     own: Tensor
@@ -271,6 +272,8 @@ class Plan:
     rows: int
     slots: list[Tensor]
     say: Tensor
+    ahead: int
+    noise: list[Tensor]
 
     @classmethod
     def of(cls, stack: Stack, data: Patients, own: Tensor, schedule: Schedule) -> Plan:
@@ -281,7 +284,10 @@ class Plan:
             for batch, size in enumerate(mine):
                 say[batch, member, :size] = 1 / size
         slots = [torch.nonzero(_of_member(say, member).flatten())[:, 0] for member in range(len(sizes))]
-        return cls(own, sizes, rows, slots, say)
+        widest = max(map(padded, stack.layout.spec.widths))
+        ahead = max(1, min(len(say), MOST_DRAWN // (len(own) * rows * widest)))
+        noise = [torch.ones(ahead, len(own), rows, keep.shape[-1]) for keep in stack.keep[1:]]
+        return cls(own, sizes, rows, slots, say, ahead, noise)
 
     def patients(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Who is in which batch (batches, members, rows); the first patient where there is padding."""
@@ -298,26 +304,19 @@ def _of_member(say: Tensor, member: int) -> Tensor:
 
 
 def _one_epoch(stack: Stack, data: Patients, plan: Plan, schedule: Schedule, optimizer: AdamW) -> None:
-    patients, classes = plan.patients(stack.generators), stack.layout.spec.outputs
-    widest = max(map(padded, stack.layout.spec.widths))
-    most = max(1, MOST_DRAWN // (len(plan.own) * plan.rows * widest))
-    for start in range(0, len(patients), most):
-        some = slice(start, start + most)
-        at, say = (plan.own[:, None], patients[some]), plan.say[some]
-        heard, y = stack.heard(data.x[at]), data.y[at]
-        aim = functional.one_hot(y, classes) * say[..., None]
-        noise = stack.noise([mine[some] for mine in plan.sizes], plan.rows)
-        for batch in range(len(y)):
+    patients = plan.patients(stack.generators)
+    for start in range(0, len(patients), plan.ahead):
+        some = slice(start, start + plan.ahead)
+        at, say = (plan.own[:, None], patients[some]), plan.say[some, ..., None]
+        y = data.y[at]
+        aim = functional.one_hot(y, stack.layout.spec.outputs) * -say
+        noise = stack.noise([mine[some] for mine in plan.sizes], plan.noise)
+        parts = (stack.heard(data.x[at]), y, say, aim, *noise)
+        for size, *batch in zip(plan.sizes[0][some], *(part.unbind() for part in parts), strict=True):
             # BatchNorm would see padding: all its members have batches of one size
-            now = slice(None, plan.sizes[0][start + batch]) if stack.sees_padding else slice(None)
-            seen = Batch(
-                heard[batch, :, now],
-                y[batch, :, now],
-                say[batch, :, now],
-                aim[batch, :, now],
-                [part[batch, :, now] for part in noise],
-            )
-            optimizer.step(stack.rows, slopes(stack, seen), schedule)
+            seen = [part[:, :size] for part in batch] if stack.sees_padding else batch
+            heard, classes, counts, less, *kept = seen
+            optimizer.step(stack.rows, slopes(stack, Batch(heard, classes, counts, less, kept)), schedule)
 
 
 def _model(model: RiskModel, stack: Stack, rows: Tensor, statistics: Tensor) -> RiskModel:

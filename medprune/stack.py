@@ -117,6 +117,16 @@ class Stack:
         depth = range(len(self.keep))
         self.weights = [self.values[f"layers.{layer}.weight"] for layer in depth]
         self.biases = [self.values[f"layers.{layer}.bias"][:, None] for layer in depth]
+        tails = self.layout.spec.tails
+        self.draws = [
+            [bool(t.dropout) and there for t, there in zip(tails, mine, strict=True)]
+            for mine in self.layers.tolist()
+        ]
+        dropout = self.layers * torch.tensor([tail.dropout for tail in tails])
+        each = [share[:, None, None] for share in dropout.unbind(dim=1)]
+        # An activation stays where a number drawn is not less: always without dropout, never when removed.
+        self.least = [torch.where(keep, share, 2.0) for keep, share in zip(self.keep[1:], each, strict=True)]
+        self.scale = [1 / (1 - share) for share in each]
         self.rest = [torch.where(k, 0.0, c) for k, c in zip(self.keep, self.constants, strict=True)]
 
     @classmethod
@@ -206,26 +216,22 @@ class Stack:
                 old.copy_(torch.where(there, moved, old))
         return (z - mean) / torch.sqrt(variance + self.layout.spec.tails[layer].eps)
 
-    def noise(self, sizes: Sequence[Sequence[int]], rows: int) -> list[Tensor]:
+    def noise(self, sizes: Sequence[Sequence[int]], buffers: Sequence[Tensor]) -> list[Tensor]:
         """For every hidden layer (batches, members, rows, width): what an activation is multiplied by.
 
-        That is dropout, and zero for a removed unit. ``sizes[k]`` are those of the next batches of member k,
-        at most ``rows`` each. Every member draws from its own generator, for all of them at once, just what
-        it would draw layer by layer; one without a layer draws nothing for it.
+        That is dropout, and zero for a removed unit. ``sizes[k]`` are those of the next batches of member k.
+        Every member draws from its own generator, for all of them at once, just what it would draw layer by
+        layer; one without a layer draws nothing for it. ``buffers`` are the last noise, or ones.
         """
-        tails = self.layout.spec.tails
-        shapes = [(len(sizes[0]), *keep.shape[:1], rows, keep.shape[-1]) for keep in self.keep[1:]]
-        noise = [torch.ones(shape) for shape in shapes]
+        tails, noise = self.layout.spec.tails, [buffer[: len(sizes[0])] for buffer in buffers]
         for member, (mine, generator) in enumerate(zip(sizes, self.generators, strict=True)):
-            drawn = [k for k, tail in enumerate(tails) if tail.dropout and self.layers[member, k]]
+            drawn = [k for k, draws in enumerate(self.draws[member]) if draws]
             if drawn:
                 widths = [tails[k].width for k in drawn]
                 numbers = torch.rand(sum(mine) * sum(widths), generator=generator)
                 _deal(numbers, mine, widths, [noise[k][:, member] for k in drawn])
-        for layer, (part, tail) in enumerate(zip(noise, tails, strict=True)):
-            kept = (part >= tail.dropout) & self.keep[layer + 1]
-            scale = torch.where(self.layers[:, layer, None, None], 1 / (1 - tail.dropout), 1.0)
-            torch.mul(kept, scale, out=part)
+        for part, least, scale in zip(noise, self.least, self.scale, strict=True):
+            part.ge_(least).mul_(scale)
         return noise
 
 

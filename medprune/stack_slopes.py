@@ -28,7 +28,7 @@ BACK: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 @dataclass(frozen=True)
 class Batch:
     """Patients of every member: what the first layer ``heard`` (members, N, inputs), classes ``y``, what the
-    loss of each counts (``say``, (members, N)), the same on its own class (``aim``, (members, N, classes)),
+    loss of each counts (``say``, (members, N, 1)), less of its own class (``aim``, (members, N, classes)),
     and ``noise`` as :meth:`Stack.noise` gives it.
     """
 
@@ -55,7 +55,7 @@ def losses(logits: Tensor, y: Tensor, say: Tensor) -> Tensor:
 def _by_autograd(stack: Stack, batch: Batch) -> list[Tensor]:
     leaves = {name: value.detach().requires_grad_() for name, value in stack.values.items()}
     with torch.enable_grad():
-        loss = losses(stack.logits(batch.heard, leaves, batch.noise), batch.y, batch.say).sum()
+        loss = losses(stack.logits(batch.heard, leaves, batch.noise), batch.y, batch.say[..., 0]).sum()
     return list(torch.autograd.grad(loss, list(leaves.values())))
 
 
@@ -67,18 +67,13 @@ def _by_hand(stack: Stack, batch: Batch) -> list[Tensor]:
         said.append(_there(stack, layer, ACTIVATIONS[tail.activation](sums[-1]), sums[-1]))
         inputs.append(torch.addcmul(stack.rest[layer + 1], said[-1], batch.noise[layer]))
     z = torch.baddbmm(stack.biases[-1], inputs[-1], weights[-1].transpose(1, 2))
-    slope, found = (
-        torch.zeros_like(z),
-        [],
-    )  # of cross-entropy: risk minus outcome, zero where there is padding
-    classes = stack.layout.spec.outputs
-    torch.addcmul(
-        -batch.aim, torch.softmax(z[..., :classes], -1), batch.say[..., None], out=slope[..., :classes]
-    )
+    risks, found = torch.softmax(z[..., : stack.layout.spec.outputs], dim=-1), []
+    slope = z.zero_()  # of cross-entropy: risk minus outcome, and zero where there is padding
+    torch.addcmul(batch.aim, risks, batch.say, out=slope[..., : stack.layout.spec.outputs])
     for layer in reversed(range(len(tails) + 1)):
-        found += [slope.sum(dim=1), slope.transpose(1, 2) @ inputs[layer]]
+        found += [slope.sum(dim=1), torch.bmm(slope.transpose(1, 2), inputs[layer])]
         if layer:
-            above = (slope @ weights[layer]).mul_(batch.noise[layer - 1])
+            above = torch.bmm(slope, weights[layer]).mul_(batch.noise[layer - 1])
             back = BACK[tails[layer - 1].activation](above, said[layer - 1], sums[layer - 1])
             slope = _there(stack, layer - 1, back, above)
     return found[::-1]
