@@ -20,7 +20,7 @@ from medprune.training import prepare
 from tests.makers import patient_cohort, untrained_model
 from tests.test_batch_training import same_bits
 
-QUICK = Schedule(epochs=6, patience=3, weight_decay=0.3, shrink=0.7)
+QUICK = Schedule(epochs=10, patience=6, learning_rate=5e-3, weight_decay=0.3, shrink=0.7)
 
 
 def training(cohort: Cohort, recipe: MLP, seed: int) -> Training:

@@ -16,6 +16,7 @@ from medprune.training import RETRAINING
 from tests.bench.ablation_speed import ablation_speed
 from tests.bench.costs import costs
 from tests.bench.data import APART, NHEFS, TABLES
+from tests.bench.growth import growth
 from tests.bench.one_patient import one_patient
 from tests.bench.optimum import optimum
 from tests.bench.peers import peers
@@ -94,6 +95,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "validation_speed": validation_speed,
     "ablation_speed": ablation_speed,
     "one_patient": one_patient,
+    "growth": growth,
 }
 
 
