@@ -12,9 +12,10 @@ without its last feature got an AUROC of 0.42. So sums are changed in double pre
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -25,10 +26,16 @@ from torch.nn import functional
 from medprune.mask import Mask
 from medprune.model import RiskModel
 from medprune.network import Network, Trace
+from medprune.parallel import one_thread
 from medprune.ranking import Array
 from medprune.removal import alive_groups, mask_of
 
-CHUNK = 1_000_000  # sums of one layer held at a time
+CHUNK = 1 << 17  # sums of one layer held at a time: a megabyte, which stays in the cache
+HELD = 1 << 20  # risks given at a time
+SHARED = 8  # weights of one source at a time, at least, that one pass through its tail serves
+PROBE = 8  # patients
+
+Places = NDArray[np.intp]  # (G,): groups of one layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +46,7 @@ class Removals:
     """
 
     layer: int
-    places: NDArray[np.intp]
+    places: Places
     risks: Array
 
 
@@ -68,22 +75,52 @@ def removals(
     trace of one forward pass of all patients is held.
     """
     run = _Pass.of(model, columns)
-    widest = max(model.network.spec.widths[1:])
-    most = max(1, CHUNK // max(1, len(columns) * widest))
-    away = _replacement(model, columns, permute)
+    away = _replacement(model, columns, permute).expand(len(columns), -1)
+    most = max(1, HELD // max(1, len(columns) * len(model.classes)))
     for layer, alive in enumerate(alive_groups(model, granularity)):
         # Weights of one source stand together: they share a pass through the tail.
         order = np.arange(alive.size).reshape(alive.shape).T.ravel()
         places = order[alive.ravel()[order]]
-        for start in range(0, len(places), most):
-            some = places[start : start + most]
-            if granularity == "weight":
-                logits = run.without_weights(layer, *np.divmod(some, alive.shape[1]))
-            elif granularity == "neuron":
-                logits = run.without_units(layer, some, means[layer])
-            else:
-                logits = run.without_features(some, away)
+        patients, groups = _block(model, layer, granularity, len(columns))
+        parts = [(run.of_patients(rows), rows) for rows in _slices(len(columns), patients)]
+        without = partial(_Pass.without, granularity=granularity, layer=layer, means=means, away=away)
+        for some in (places[at] for at in _slices(len(places), most)):
+            logits = torch.empty(len(some), *run.logits.shape, dtype=run.logits.dtype)
+            _fill(logits, some, parts, _slices(len(some), groups), without)
             yield Removals(layer, some, _risks(model, logits))
+
+
+def _fill(
+    logits: Tensor,
+    places: Places,
+    parts: Sequence[tuple[_Pass, slice]],
+    groups: Sequence[slice],
+    without: Callable[[_Pass, Places, slice], Tensor],
+) -> None:
+    """Block by block, each on one thread: shared by two, its short products would wait for each other."""
+
+    def fill(at: tuple[_Pass, slice]) -> None:
+        part, rows = at
+        for few in groups:
+            logits[few, rows] = without(part, places[few], rows)
+
+    threads = min(torch.get_num_threads(), len(parts))
+    with one_thread(), ThreadPoolExecutor(threads) as pool:
+        for _ in pool.map(fill, parts):
+            pass
+
+
+def _block(model: RiskModel, layer: int, granularity: str, patients: int) -> tuple[int, int]:
+    """How many patients and groups at a time, by the widest sums that a removal in ``layer`` changes."""
+    first = layer + 2 if granularity == "neuron" else layer + 1
+    widest = max(model.network.spec.widths[first:])
+    together = SHARED if granularity == "weight" else 1
+    rows = max(1, min(patients, CHUNK // (together * widest)))
+    return rows, max(1, CHUNK // (rows * widest))
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _risks(model: RiskModel, logits: Tensor) -> Array:
@@ -110,29 +147,41 @@ class _Pass:
     exact: Network
     mask: Mask
     trace: Trace
+    weights: list[Tensor]
+    rounded_weights: list[Tensor]
+    logits: Tensor
 
     @classmethod
     def of(cls, model: RiskModel, columns: NDArray[np.float32]) -> _Pass:
-        exact = copy.deepcopy(model.network).double()
-        return cls(model, exact, mask_of(model), exact.trace(torch.from_numpy(columns).double(), model.mask))
+        exact, mask, precision = copy.deepcopy(model.network).double(), mask_of(model), _precision(model)
+        trace = exact.trace(torch.from_numpy(columns).double(), model.mask)
+        weights = [w * kept for w, kept in zip(exact.weights(), mask.weights, strict=True)]
+        rounded = [weight.to(precision) for weight in weights]
+        return cls(model, exact, mask, trace, weights, rounded, trace.logits.to(precision))
 
-    @cached_property
-    def weights(self) -> list[Tensor]:
-        return [w * kept for w, kept in zip(self.exact.weights(), self.mask.weights, strict=True)]
+    def of_patients(self, rows: slice) -> _Pass:
+        """What this pass saw of some patients."""
+        inputs, sums = (tuple(part[rows] for part in parts) for parts in (self.trace.inputs, self.trace.sums))
+        return replace(self, trace=Trace(inputs, sums), logits=self.logits[rows])
 
-    @cached_property
-    def rounded_weights(self) -> list[Tensor]:
-        return [self._rounded(weight) for weight in self.weights]
+    def without(
+        self,
+        places: Places,
+        rows: slice,
+        *,
+        granularity: str,
+        layer: int,
+        means: Sequence[Tensor],
+        away: Tensor,
+    ) -> Tensor:
+        """Logits (G, N, classes) of the patients at ``rows``, which are this pass's, without each group."""
+        if granularity == "weight":
+            return self.without_weights(layer, *np.divmod(places, self.weights[layer].shape[1]))
+        if granularity == "neuron":
+            return self.without_units(layer, places, means[layer])
+        return self.without_features(places, away[rows])
 
-    @cached_property
-    def logits(self) -> Tensor:
-        return self._rounded(self.trace.logits)
-
-    def _rounded(self, exact: Tensor) -> Tensor:
-        """In the precision of the model."""
-        return exact.to(self.model.network.layers[0].weight.dtype)
-
-    def without_weights(self, layer: int, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Tensor:
+    def without_weights(self, layer: int, rows: Places, columns: Places) -> Tensor:
         """Logits (G, N, classes) without the weights from ``columns`` to ``rows`` (G,) of a layer."""
         if layer == len(self.exact.tails) or self._mixes(layer):
             return self._onwards(self._less(layer, rows, columns), layer)
@@ -144,14 +193,14 @@ class _Pass:
         change = (heard - self.trace.inputs[layer + 1])[place, :, rows]
         return self._onwards(self._changed(layer + 1, rows, change), layer + 1)
 
-    def _less(self, layer: int, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Tensor:
+    def _less(self, layer: int, rows: Places, columns: Places) -> Tensor:
         """The sums (G, N, width) of a layer without each of the weights."""
         sums = self.trace.sums[layer].repeat(len(rows), 1, 1)
         gone = self.weights[layer][rows, columns][:, None] * self.trace.inputs[layer][:, columns].T
         sums[np.arange(len(rows)), :, rows] -= gone
         return sums
 
-    def without_units(self, layer: int, units: NDArray[np.intp], means: Tensor) -> Tensor:
+    def without_units(self, layer: int, units: Places, means: Tensor) -> Tensor:
         """Logits (G, N, classes) without each of the ``units`` (G,) of a hidden layer."""
         if self._mixes(layer):
             return torch.stack([self._without_mixed(layer, int(unit), means) for unit in units])
@@ -168,7 +217,7 @@ class _Pass:
         sums = functional.linear(h, self.weights[layer + 1], self.exact.layers[layer + 1].bias)
         return self._onwards(sums[None], layer + 1)[0]
 
-    def without_features(self, features: NDArray[np.intp], away: Tensor) -> Tensor:
+    def without_features(self, features: Places, away: Tensor) -> Tensor:
         """Logits (G, N, classes) with the columns of each of the ``features`` (G,) replaced by ``away``."""
         x, [weight, *_] = self.trace.inputs[0], self.weights
         changes = []
@@ -177,22 +226,26 @@ class _Pass:
             changes.append((away[:, mine] - x[:, mine]) @ weight[:, mine].T)
         return self._onwards(self.trace.sums[0] + torch.stack(changes), 0)
 
-    def _changed(self, layer: int, sources: NDArray[np.intp], change: Tensor) -> Tensor:
+    def _changed(self, layer: int, sources: Places, change: Tensor) -> Tensor:
         """The sums (G, N, width) of a layer when source ``sources[g]`` says ``change[g]`` (N,) more."""
-        return self.trace.sums[layer] + change[:, :, None] * self.weights[layer][:, sources].T[:, None, :]
+        weights = self.weights[layer][:, sources].T
+        return torch.addcmul(self.trace.sums[layer], change[:, :, None], weights[:, None, :])
 
     def _onwards(self, exact: Tensor, layer: int) -> Tensor:
         """Logits (G, N, classes) from the sums (G, N, width) of a layer, in the precision of the model."""
-        sums, network = self._rounded(exact), self.model.network
+        network, sums = self.model.network, exact.to(_precision(self.model))
         if layer == len(network.tails):
             return sums
         z = sums.flatten(0, 1)
         for place in range(layer, len(network.tails)):
             h = self._heard(network, z, place)
             z = functional.linear(h, self.rounded_weights[place + 1], network.layers[place + 1].bias)
+        logits: Tensor = z.unflatten(0, sums.shape[:2])
         # Products of another shape may round differently: what has not changed must not look changed.
-        same = (sums == self._rounded(self.trace.sums[layer])).flatten(1).all(dim=1)
-        return torch.where(same[:, None, None], self.logits, z.unflatten(0, sums.shape[:2]))
+        same = _unchanged(sums, self.trace.sums[layer])
+        if len(same):
+            logits[same] = self.logits
+        return logits
 
     def _heard(self, network: Network, z: Tensor, layer: int) -> Tensor:
         """What the next layer hears (rows, width) of the sums of a hidden layer."""
@@ -204,3 +257,19 @@ class _Pass:
 
     def _mixes(self, layer: int) -> bool:
         return self.exact.tails[layer].mixes_units and bool(self.mask.layers[layer])
+
+
+def _precision(model: RiskModel) -> torch.dtype:
+    return model.network.layers[0].weight.dtype
+
+
+def _unchanged(sums: Tensor, before: Tensor) -> Tensor:
+    """Which of the sums (G, N, width) are those from before (N, width) to the last bit: places (G',).
+
+    The first patients tell nearly all groups that do change something.
+    """
+    first = (sums[:, :PROBE] == before[:PROBE].to(sums.dtype)).flatten(1).all(dim=1)
+    found = torch.nonzero(first)[:, 0]
+    if len(found):
+        found = found[(sums[found] == before.to(sums.dtype)).flatten(1).all(dim=1)]
+    return found

@@ -16,11 +16,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.optim.adamw import adamw
 
 from medprune.model import RiskModel
 from medprune.network import frozen
-from medprune.stack import Stack, padded, views
-from medprune.training import Prepared, Schedule, batches, few_threads, retrain
+from medprune.stack import Stack, padded, sees_padding, views
+from medprune.stack_slopes import Batch, losses, slopes
+from medprune.training import Prepared, Schedule, batch_sizes, few_threads, retrain
 
 # Networks with fewer parameters are stacked, larger ones retrained one by one. Processor time of
 # retraining one by one / stacked, on one thread, by how many networks are asked for:
@@ -35,22 +37,58 @@ from medprune.training import Prepared, Schedule, batches, few_threads, retrain
 # So size decides, and never how many are asked for together: alone or in company a mask gives the same.
 STACKED_BELOW = 100_000
 MOST_MEMBERS = 64  # in one stack; twice as many were no faster, half as many a fifth slower
+MOST_DRAWN = 1 << 20  # random numbers of a layer drawn ahead
 MOST_NUMBERS = 1 << 24  # activations of one layer for all tuning patients of a stack: bounds its memory
 
 
 @dataclass(frozen=True)
+class Training:
+    """What is asked for: ``models`` of one shape, each with its seed, retrained on the same patients."""
+
+    models: Sequence[RiskModel]
+    train: Prepared
+    tuning: Prepared
+    schedule: Schedule
+    seeds: Sequence[int]
+
+    @property
+    def company(self) -> tuple[object, ...]:
+        """Trainings with the same may share a stack: what is padded to a common size is so for each alone."""
+        spec, rows = self.models[0].network.spec, len(self.train.outcome)
+        batched = batch_sizes(rows, self.schedule.batch_size)
+        steps = rows if sees_padding(spec) else (len(batched), padded(batched[0]))
+        return spec, self.schedule, steps, padded(len(self.tuning.outcome))
+
+
+@dataclass(frozen=True)
 class Patients:
-    """Columns (N, padded inputs) and class indices (N,)."""
+    """Of each data set: columns (data sets, N, padded inputs), classes (data sets, N), patients (data sets,).
+
+    Rows are padded to the same N.
+    """
 
     x: Tensor
     y: Tensor
+    counts: list[int]
 
     @classmethod
-    def of(cls, data: Prepared) -> Patients:
-        rows, columns = data.columns.shape
-        x = torch.zeros(rows, padded(columns))
-        x[:, :columns] = torch.from_numpy(data.columns)
-        return cls(x, torch.from_numpy(data.outcome))
+    def of(cls, several: Sequence[Prepared]) -> Patients:
+        counts = [len(data.outcome) for data in several]
+        rows, columns = padded(max(counts)), several[0].columns.shape[1]
+        x = torch.zeros(len(several), rows, padded(columns))
+        y = torch.zeros(len(several), rows, dtype=torch.int64)
+        for place, (data, count) in enumerate(zip(several, counts, strict=True)):
+            x[place, :count, :columns] = torch.from_numpy(data.columns)
+            y[place, :count] = torch.from_numpy(data.outcome)
+        return cls(x, y, counts)
+
+    @property
+    def say(self) -> Tensor:
+        """What a patient's loss counts (data sets, N): the mean over those there are."""
+        say = torch.zeros(self.y.shape)
+        for place, count in enumerate(self.counts):
+            say[place, :count] = 1 / count
+        return say
 
 
 @dataclass(eq=False)
@@ -80,98 +118,205 @@ def retrain_many(
     seeds: Sequence[int],
 ) -> list[RiskModel]:
     """Each model as :func:`retrain` gives it with its seed, up to rounding; all are of one shape."""
-    if not models:
-        return []
-    if models[0].network.stored() < STACKED_BELOW:
-        return retrain_stacked(models, train_data, tuning_data, schedule=schedule, seeds=seeds)
+    [found] = retrain_all([Training(models, train_data, tuning_data, schedule, seeds)])
+    return found
+
+
+def retrain_all(asked: Sequence[Training]) -> list[list[RiskModel]]:
+    """The models of each training; trainings of one company share stacks."""
+    found: list[list[RiskModel]] = [[] for _ in asked]
+    companies: dict[tuple[object, ...], list[int]] = {}
+    for place, training in enumerate(asked):
+        if training.models and training.models[0].network.stored() < STACKED_BELOW:
+            companies.setdefault(training.company, []).append(place)
+        else:
+            found[place] = _one_by_one(training)
+    for places in companies.values():
+        trained = retrain_stacked([asked[place] for place in places])
+        for place, models in zip(places, trained, strict=True):
+            found[place] = models
+    return found
+
+
+def _one_by_one(asked: Training) -> list[RiskModel]:
     return [
-        retrain(model, train_data, tuning_data, schedule=schedule, seed=seed)
-        for model, seed in zip(models, seeds, strict=True)
+        retrain(model, asked.train, asked.tuning, schedule=asked.schedule, seed=seed)
+        for model, seed in zip(asked.models, asked.seeds, strict=True)
     ]
 
 
-def retrain_stacked(
-    models: Sequence[RiskModel],
-    train_data: Prepared,
-    tuning_data: Prepared,
-    *,
-    schedule: Schedule,
-    seeds: Sequence[int],
-) -> list[RiskModel]:
-    """As :func:`retrain_many`, all in stacks of a bounded size."""
-    widest = max(padded(width) for width in models[0].network.spec.widths)
-    most = max(1, min(MOST_MEMBERS, MOST_NUMBERS // (widest * len(tuning_data.outcome))))
-    train, tuning = Patients.of(train_data), Patients.of(tuning_data)
-    finished: list[RiskModel] = []
-    for start in range(0, len(models), most):
-        chunk = slice(start, start + most)
-        with few_threads(models[0].network), torch.no_grad():
-            finished += _retrained(models[chunk], train, tuning, schedule, seeds[chunk])
+def retrain_stacked(asked: Sequence[Training]) -> list[list[RiskModel]]:
+    """As :func:`retrain_all` for trainings of one company, in stacks of a bounded size."""
+    spec, schedule = asked[0].models[0].network.spec, asked[0].schedule
+    tuning = max(len(training.tuning.outcome) for training in asked)
+    most = max(1, min(MOST_MEMBERS, MOST_NUMBERS // (max(map(padded, spec.widths)) * padded(tuning))))
+    members = [
+        Member(model, seed, place)
+        for place, training in enumerate(asked)
+        for model, seed in zip(training.models, training.seeds, strict=True)
+    ]
+    data = Patients.of([training.train for training in asked]), Patients.of([t.tuning for t in asked])
+    finished: list[list[RiskModel]] = [[] for _ in asked]
+    for start in range(0, len(members), most):
+        chunk = members[start : start + most]
+        with few_threads(chunk[0].model.network), torch.no_grad():
+            for member, model in zip(chunk, _retrained(chunk, *data, schedule), strict=True):
+                finished[member.data].append(model)
     return finished
 
 
+@dataclass(frozen=True, eq=False)
+class Member:
+    """A model, its seed, and the place of its data set."""
+
+    model: RiskModel
+    seed: int
+    data: int
+
+
 def _retrained(
-    models: Sequence[RiskModel], train: Patients, tuning: Patients, schedule: Schedule, seeds: Sequence[int]
+    members: Sequence[Member], train: Patients, tuning: Patients, schedule: Schedule
 ) -> list[RiskModel]:
-    stack = Stack.of(models, seeds, schedule.shrink if schedule.epochs else 1.0)
-    who = torch.arange(len(stack.rows))
-    losses = _losses(stack, tuning)
-    best = Best(stack.rows.clone(), stack.statistics.clone(), losses, torch.zeros_like(who))
-    optimizer = _optimizer(stack.rows, schedule)
+    models = [member.model for member in members]
+    stack = Stack.of(models, [member.seed for member in members], schedule.shrink if schedule.epochs else 1.0)
+    own = torch.tensor([member.data for member in members])  # the data set of each that is still in the stack
+    who = torch.arange(len(members))
+    judge, plan, optimizer = (
+        Judge.of(stack, tuning, own),
+        Plan.of(stack, train, own, schedule),
+        AdamW.of(stack),
+    )
+    best = Best(stack.rows.clone(), stack.statistics.clone(), judge.losses(stack), torch.zeros_like(who))
     for _ in range(schedule.epochs):
-        _one_epoch(stack, train, schedule, optimizer)
-        best.update(who, stack, _losses(stack, tuning))
+        _one_epoch(stack, train, plan, schedule, optimizer)
+        best.update(who, stack, judge.losses(stack))
         stay = torch.nonzero(best.since[who] < schedule.patience)[:, 0]
         if not len(stay):
             break
         if len(stay) < len(who):
-            smaller = stack.only(stay)
-            optimizer = _carried_on(optimizer, stack.rows, smaller.rows, stay, schedule)
-            stack, who = smaller, who[stay]
+            stack, who, own = stack.only(stay), who[stay], own[stay]
+            judge, optimizer = judge.only(stay), optimizer.only(stay)
+            plan = Plan.of(stack, train, own, schedule)
     return [
         _model(model, stack, rows, statistics)
         for model, rows, statistics in zip(models, best.rows, best.statistics, strict=True)
     ]
 
 
-def _optimizer(rows: Tensor, schedule: Schedule) -> torch.optim.AdamW:
-    """AdamW works number by number: on all members as on one."""
-    rate, decay = schedule.learning_rate, schedule.weight_decay
-    return torch.optim.AdamW([rows], lr=rate, weight_decay=decay, fused=True)
+@dataclass(frozen=True)
+class Judge:
+    """The tuning patients of every member: what the first layer hears, classes, what a loss counts."""
+
+    heard: Tensor
+    y: Tensor
+    say: Tensor
+
+    @classmethod
+    def of(cls, stack: Stack, data: Patients, own: Tensor) -> Judge:
+        return cls(stack.heard(data.x[own]), data.y[own], data.say[own])
+
+    def only(self, members: Tensor) -> Judge:
+        return Judge(self.heard[members], self.y[members], self.say[members])
+
+    def losses(self, stack: Stack) -> Tensor:
+        """The mean loss of every member (members,)."""
+        return losses(stack.logits(self.heard, stack.values), self.y, self.say)
 
 
-def _carried_on(
-    optimizer: torch.optim.AdamW, old: Tensor, new: Tensor, members: Tensor, schedule: Schedule
-) -> torch.optim.AdamW:
-    """The optimizer of the members that stay, with what it knows of them."""
-    smaller, known = _optimizer(new, schedule), optimizer.state[old]
-    smaller.state[new] = {name: value[members] if value.dim() else value for name, value in known.items()}
-    return smaller
+@dataclass(frozen=True)
+class AdamW:
+    """Of all members as of one, as it works number by number: means of the slopes and of their squares."""
+
+    means: Tensor
+    squares: Tensor
+    steps: Tensor
+
+    @classmethod
+    def of(cls, stack: Stack) -> AdamW:
+        return cls(torch.zeros_like(stack.rows), torch.zeros_like(stack.rows), torch.zeros(()))
+
+    def only(self, members: Tensor) -> AdamW:
+        return AdamW(self.means[members], self.squares[members], self.steps)
+
+    def step(self, rows: Tensor, slope: Tensor, schedule: Schedule) -> None:
+        """torch's own step, without the book-keeping of its optimizers, which takes longer."""
+        adamw(
+            [rows],
+            [slope],
+            [self.means],
+            [self.squares],
+            [],
+            [self.steps],
+            fused=True,
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            eps=1e-8,
+            maximize=False,
+        )
 
 
-def _one_epoch(stack: Stack, data: Patients, schedule: Schedule, optimizer: torch.optim.AdamW) -> None:
-    places = stack.layout.parameters
-    leaves = {name: view.detach().requires_grad_() for name, view in views(stack.rows, places).items()}
-    orders = [batches(len(data.y), schedule.batch_size, generator) for generator in stack.generators]
-    for batch in zip(*orders, strict=True):
-        patients = torch.stack(batch)
-        with torch.enable_grad():
-            logits = stack.logits(data.x[patients], leaves, training=True)
-            loss = _mean_loss(logits, data.y[patients]).sum()
-        slopes = torch.autograd.grad(loss, list(leaves.values()))
-        stack.rows.grad = torch.cat([slope.flatten(1) for slope in slopes], dim=1).mul_(stack.free)
-        optimizer.step()
+@dataclass(frozen=True)
+class Plan:
+    """The batches of an epoch, all members side by side: they are dealt anew, and never differ in size.
+
+    ``sizes[k]`` are those of member k, ``rows`` at most; ``slots[k]`` (N,) are the places of its patients in
+    (batches, members, rows); ``say`` (batches, members, rows) is what the loss of each counts in its batch;
+    ``noise`` are buffers for the batches that are drawn ``ahead``.
+    """
+
+    own: Tensor
+    sizes: list[tuple[int, ...]]
+    rows: int
+    slots: list[Tensor]
+    say: Tensor
+    ahead: int
+    noise: list[Tensor]
+
+    @classmethod
+    def of(cls, stack: Stack, data: Patients, own: Tensor, schedule: Schedule) -> Plan:
+        sizes = [batch_sizes(data.counts[place], schedule.batch_size) for place in own.tolist()]
+        rows = sizes[0][0] if stack.sees_padding else padded(max(mine[0] for mine in sizes))
+        say = torch.zeros(len(sizes[0]), len(sizes), rows)
+        for member, mine in enumerate(sizes):
+            for batch, size in enumerate(mine):
+                say[batch, member, :size] = 1 / size
+        slots = [torch.nonzero(_of_member(say, member).flatten())[:, 0] for member in range(len(sizes))]
+        widest = max(map(padded, stack.layout.spec.widths))
+        ahead = max(1, min(len(say), MOST_DRAWN // (len(own) * rows * widest)))
+        noise = [torch.ones(ahead, len(own), rows, keep.shape[-1]) for keep in stack.keep[1:]]
+        return cls(own, sizes, rows, slots, say, ahead, noise)
+
+    def patients(self, generators: Sequence[torch.Generator]) -> Tensor:
+        """Who is in which batch (batches, members, rows); the first patient where there is padding."""
+        found = torch.zeros(self.say.numel(), dtype=torch.int64)
+        for slots, generator in zip(self.slots, generators, strict=True):
+            found[slots] = torch.randperm(len(slots), generator=generator)
+        return found.view(self.say.shape)
 
 
-def _losses(stack: Stack, data: Patients) -> Tensor:
-    """The mean loss over these patients of every member (members,)."""
-    logits = stack.logits(data.x, views(stack.rows, stack.layout.parameters))
-    return _mean_loss(logits, data.y.expand(len(logits), -1))
+def _of_member(say: Tensor, member: int) -> Tensor:
+    alone = torch.zeros_like(say)
+    alone[:, member] = say[:, member]
+    return alone
 
 
-def _mean_loss(logits: Tensor, y: Tensor) -> Tensor:
-    each = functional.cross_entropy(logits.flatten(0, 1), y.flatten(), reduction="none")
-    return each.view(y.shape).mean(dim=1)
+def _one_epoch(stack: Stack, data: Patients, plan: Plan, schedule: Schedule, optimizer: AdamW) -> None:
+    patients = plan.patients(stack.generators)
+    for start in range(0, len(patients), plan.ahead):
+        some = slice(start, start + plan.ahead)
+        at, say = (plan.own[:, None], patients[some]), plan.say[some, ..., None]
+        y = data.y[at]
+        aim = functional.one_hot(y, stack.layout.spec.outputs) * -say
+        noise = stack.noise([mine[some] for mine in plan.sizes], plan.noise)
+        parts = (stack.heard(data.x[at]), y, say, aim, *noise)
+        for size, *batch in zip(plan.sizes[0][some], *(part.unbind() for part in parts), strict=True):
+            # BatchNorm would see padding: all its members have batches of one size
+            seen = [part[:, :size] for part in batch] if stack.sees_padding else batch
+            heard, classes, counts, less, *kept = seen
+            optimizer.step(stack.rows, slopes(stack, Batch(heard, classes, counts, less, kept)), schedule)
 
 
 def _model(model: RiskModel, stack: Stack, rows: Tensor, statistics: Tensor) -> RiskModel:

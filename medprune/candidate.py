@@ -62,7 +62,8 @@ def features_needed(model: RiskModel) -> tuple[str, ...]:
     places = np.unique(
         model.preparation.feature_of_column[tidy(mask_of(model), model.network).inputs.numpy()]
     )
-    return tuple(model.features[place] for place in places)
+    names = model.features
+    return tuple(names[place] for place in places)
 
 
 @dataclass(frozen=True, eq=False)

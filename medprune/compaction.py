@@ -32,11 +32,12 @@ def tidy(mask: Mask, network: Network) -> Mask:
         kept = mask.units[layer] & heard[layer + 1]
         hears = (weights & sources[None, :]).any(dim=1)
         constant = mask.unit_constants[layer]
-        if not (tail.mixes_units and mask.layers[layer]):
+        alone = mask.units[layer] & ~hears
+        if bool(alone.any()) and not (tail.mixes_units and mask.layers[layer]):
             still = _output_without_sources(
                 network, layer, weights, sources, source_constants, kept_layer=bool(mask.layers[layer])
             )
-            constant = torch.where(mask.units[layer] & ~hears, still, constant)
+            constant = torch.where(alone, still, constant)
             kept = kept & hears
         units.append(kept)
         constants.append(constant)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from medprune.batch_training import retrain_many
+from medprune.batch_training import Training
 from medprune.model import RiskModel
 from medprune.removal import mask_of
+from medprune.together import trained
 from medprune.training import Prepared, Schedule
 
 MOST_KNOWN = 1 << 24  # parameters of the models that are remembered, those of 4,000 small networks
@@ -33,7 +34,7 @@ class Evaluator:
         """Each model with its mask kept and its remaining weights trained on; not cached."""
         self.trained += len(models)
         seeds = [self.seed_of(model) for model in models]
-        return retrain_many(models, self.train, self.tuning, schedule=schedule, seeds=seeds)
+        return trained(Training(models, self.train, self.tuning, schedule, seeds)) if models else []
 
     def from_dense(self, models: Sequence[RiskModel], schedule: Schedule) -> list[RiskModel]:
         """As :meth:`retrained`, for models that all still have the dense weights: cached by their mask.
@@ -43,9 +44,9 @@ class Evaluator:
         keys = [(mask_of(model).digest(), schedule) for model in models]
         found = {key: self._known[key] for key in keys if key in self._known}
         new = {key: model for key, model in zip(keys, models, strict=True) if key not in found}
-        trained = dict(zip(new, self.retrained(list(new.values()), schedule), strict=True))
-        self._remember(trained)
-        every = found | trained
+        fresh = dict(zip(new, self.retrained(list(new.values()), schedule), strict=True))
+        self._remember(fresh)
+        every = found | fresh
         return [every[key] for key in keys]
 
     def _remember(self, models: dict[tuple[bytes, Schedule], RiskModel]) -> None:

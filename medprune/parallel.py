@@ -34,9 +34,13 @@ def run_all(
     done here. The errors of a unit are raised as they are; BadInput when its process dies again and again.
     """
     alone = partial(_alone, work)
-    wanted = min(joblib.cpu_count(), MOST) if processes is None else processes
-    many = min(wanted, len(units))
+    many = min(processes_of(processes), len(units))
     return map(alone, units) if many <= 1 else _elsewhere(alone, units, many)
+
+
+def processes_of(wanted: int | None) -> int:
+    """How many processes there will be at most: as many as this machine gives us, where nothing is wanted."""
+    return min(joblib.cpu_count(), MOST) if wanted is None else wanted
 
 
 def _elsewhere(work: Callable[[Unit], Result], units: Sequence[Unit], processes: int) -> Iterator[Result]:

@@ -97,11 +97,14 @@ class Cut:
         outcome goes as well. What is left grows with what is kept, so bisect.
         """
         low, high = count, sum(int(part.sum()) for part in self.alive)
+        middle = low  # not far from the answer: as many more as are missing, before bisecting in earnest
         while low < high:
-            middle = (low + high) // 2
             smaller = self.keep(best(self.order, self.alive, middle)[0])
             left = sum(int(part.sum()) for part in alive_groups(smaller, self.granularity))
-            low, high = (low, middle) if left >= count else (middle + 1, high)
+            if left >= count:
+                high, middle = middle, (low + middle) // 2
+            else:
+                low, middle = middle + 1, min(middle + 1 + count - left, (middle + 1 + high) // 2)
         kept, threshold = best(self.order, self.alive, low)
         return self.keep(kept), threshold
 

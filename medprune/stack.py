@@ -3,10 +3,14 @@
 What a member computes is the same to the last bit whatever else is in the stack. Products and vectorised
 functions round differently when a member's numbers start elsewhere in a cache line, or fall into the odd
 rest of a vectorised loop; so every width is padded with zeros until neither happens.
+
+Every member may have patients of its own, (members, N, inputs), as long as these are equally many; where
+they are not, rows are padded too, and count for nothing.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,7 +19,7 @@ from torch import Tensor
 
 from medprune.mask import Mask
 from medprune.model import RiskModel
-from medprune.network import ACTIVATIONS, Network, NetworkSpec, TailSpec
+from medprune.network import ACTIVATIONS, Network, NetworkSpec
 from medprune.removal import mask_of
 
 LINE = 32  # floats: two cache lines, and what a vectorised loop takes at a time (twice 512 bits)
@@ -30,6 +34,11 @@ def padded(width: int) -> int:
     (32, 96)
     """
     return -(-width // LINE) * LINE
+
+
+def sees_padding(spec: NetworkSpec) -> bool:
+    """BatchNorm looks at all rows of a batch."""
+    return any(tail.norm == "batch" for tail in spec.tails)
 
 
 @dataclass(frozen=True)
@@ -101,6 +110,25 @@ class Stack:
     layers: Tensor
     generators: list[torch.Generator]
 
+    def __post_init__(self) -> None:
+        self.whole = [bool(there) for there in self.layers.all(dim=0)]  # layers that all members have
+        self.sees_padding = sees_padding(self.layout.spec)
+        self.values = views(self.rows, self.layout.parameters)  # share the memory of the rows
+        depth = range(len(self.keep))
+        self.weights = [self.values[f"layers.{layer}.weight"] for layer in depth]
+        self.biases = [self.values[f"layers.{layer}.bias"][:, None] for layer in depth]
+        tails = self.layout.spec.tails
+        self.draws = [
+            [bool(t.dropout) and there for t, there in zip(tails, mine, strict=True)]
+            for mine in self.layers.tolist()
+        ]
+        dropout = self.layers * torch.tensor([tail.dropout for tail in tails])
+        each = [share[:, None, None] for share in dropout.unbind(dim=1)]
+        # An activation stays where a number drawn is not less: always without dropout, never when removed.
+        self.least = [torch.where(keep, share, 2.0) for keep, share in zip(self.keep[1:], each, strict=True)]
+        self.scale = [1 / (1 - share) for share in each]
+        self.rest = [torch.where(k, 0.0, c) for k, c in zip(self.keep, self.constants, strict=True)]
+
     @classmethod
     def of(cls, models: Sequence[RiskModel], seeds: Sequence[int], shrink: float) -> Stack:
         """The models, all of one shape; removed weights are zero, the others shrunk by a factor."""
@@ -136,18 +164,24 @@ class Stack:
             generators=[self.generators[member] for member in members.tolist()],
         )
 
-    def logits(self, x: Tensor, values: dict[str, Tensor], *, training: bool = False) -> Tensor:
-        """Logits (members, N, classes) for columns (N, inputs) or (members, N, inputs), padded."""
-        h = torch.where(self.keep[0], x, self.constants[0])
+    def heard(self, x: Tensor) -> Tensor:
+        """What the first layer hears (members, N, inputs) of columns, padded: removed ones are constant."""
+        return torch.where(self.keep[0], x, self.constants[0])
+
+    def logits(self, h: Tensor, values: dict[str, Tensor], noise: Sequence[Tensor] | None = None) -> Tensor:
+        """Logits (members, N, classes) for what the first layer hears; ``noise`` is there while training."""
         for layer in range(len(self.keep)):
             weight, bias = values[f"layers.{layer}.weight"], values[f"layers.{layer}.bias"]
             z = torch.baddbmm(bias[:, None], h, weight.transpose(1, 2))
             if layer == len(self.layout.spec.tails):
                 break
-            said = self._tail(z, layer, values, training=training)
-            if not bool(self.layers[:, layer].all()):
+            said = self._tail(z, layer, values, training=noise is not None)
+            if not self.whole[layer]:
                 said = torch.where(self.layers[:, layer, None, None], said, z)
-            h = torch.where(self.keep[layer + 1], said, self.constants[layer + 1])
+            if noise is None:
+                h = torch.where(self.keep[layer + 1], said, self.constants[layer + 1])
+            else:
+                h = torch.addcmul(self.rest[layer + 1], said, noise[layer])
         return z[..., : self.layout.spec.outputs]
 
     def _tail(self, z: Tensor, layer: int, values: dict[str, Tensor], *, training: bool) -> Tensor:
@@ -157,8 +191,7 @@ class Stack:
             norm = self._batch_norm if spec.norm == "batch" else self._layer_norm
             scale, shift = (values[f"tails.{layer}.norm.{name}"][:, None] for name in ("weight", "bias"))
             h = norm(h, layer, training=training) * scale + shift
-        h = act(h) if spec.norm_first else h
-        return self._dropped_out(h, layer, spec) if training and spec.dropout else h
+        return act(h) if spec.norm_first else h
 
     def _layer_norm(self, z: Tensor, layer: int, *, training: bool) -> Tensor:
         """Over the kept units only."""
@@ -183,14 +216,23 @@ class Stack:
                 old.copy_(torch.where(there, moved, old))
         return (z - mean) / torch.sqrt(variance + self.layout.spec.tails[layer].eps)
 
-    def _dropped_out(self, h: Tensor, layer: int, spec: TailSpec) -> Tensor:
-        """Every member draws its own noise; one without this layer draws none."""
-        noise = torch.ones_like(h)
-        there = self.layers[:, layer].tolist()
-        for mine, draws, generator in zip(noise, there, self.generators, strict=True):
-            if draws:
-                mine[:, : spec.width].uniform_(generator=generator)
-        return h * (noise >= spec.dropout) / (1 - spec.dropout)
+    def noise(self, sizes: Sequence[Sequence[int]], buffers: Sequence[Tensor]) -> list[Tensor]:
+        """For every hidden layer (batches, members, rows, width): what an activation is multiplied by.
+
+        That is dropout, and zero for a removed unit. ``sizes[k]`` are those of the next batches of member k.
+        Every member draws from its own generator, for all of them at once, just what it would draw layer by
+        layer; one without a layer draws nothing for it. ``buffers`` are the last noise, or ones.
+        """
+        tails, noise = self.layout.spec.tails, [buffer[: len(sizes[0])] for buffer in buffers]
+        for member, (mine, generator) in enumerate(zip(sizes, self.generators, strict=True)):
+            drawn = [k for k, draws in enumerate(self.draws[member]) if draws]
+            if drawn:
+                widths = [tails[k].width for k in drawn]
+                numbers = torch.rand(sum(mine) * sum(widths), generator=generator)
+                _deal(numbers, mine, widths, [noise[k][:, member] for k in drawn])
+        for part, least, scale in zip(noise, self.least, self.scale, strict=True):
+            part.ge_(least).mul_(scale)
+        return noise
 
 
 def _free(parameters: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
@@ -205,3 +247,15 @@ def _shrink(values: dict[str, Tensor], factor: float) -> None:
     for name, value in values.items():
         if name.startswith("layers."):
             value.mul_(factor)
+
+
+def _deal(numbers: Tensor, sizes: Sequence[int], widths: Sequence[int], targets: Sequence[Tensor]) -> None:
+    """Numbers drawn batch by batch and layer by layer into ``targets`` (batches, rows, padded width)."""
+    start = place = 0
+    for size, equal in itertools.groupby(sizes):
+        count = len(list(equal))
+        ours = numbers[start : start + count * size * sum(widths)].view(count, -1)
+        parts = ours.split([size * width for width in widths], dim=1)
+        for target, part, width in zip(targets, parts, widths, strict=True):
+            target[place : place + count, :size, :width] = part.view(count, size, width)
+        start, place = start + ours.numel(), place + count

@@ -217,13 +217,18 @@ def _one_epoch(
 
 
 def batches(n: int, size: int, generator: torch.Generator) -> tuple[torch.Tensor, ...]:
-    """Random batches of about ``size``, larger ones for a big table.
-
-    Never a last one of a single patient, which BatchNorm cannot take.
-    """
-    size = max(size, n // MOST_STEPS)
+    """The patients in random batches."""
     order = torch.randperm(n, generator=generator)
-    return tuple(torch.tensor_split(order, max(1, n // size)))
+    return tuple(torch.split(order, list(batch_sizes(n, size))))
+
+
+def batch_sizes(n: int, size: int) -> tuple[int, ...]:
+    """Batches of about ``size``, larger ones for a big table, none more than one larger than another.
+
+    The larger ones come first. Never a last one of a single patient, which BatchNorm cannot take.
+    """
+    count = max(1, n // max(size, n // MOST_STEPS))
+    return tuple(n // count + (place < n % count) for place in range(count))
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 
 from medprune import MLP, Cohort, RiskModel, Schedule
 from medprune import evaluator as evaluator_module
-from medprune.batch_training import MOST_NUMBERS, STACKED_BELOW, retrain_many, retrain_stacked
+from medprune.batch_training import MOST_NUMBERS, STACKED_BELOW, retrain_many
 from medprune.compaction import compacted_widths, tidy
 from medprune.evaluator import Evaluator
 from medprune.training import Prepared, prepare, retrain
@@ -57,7 +57,7 @@ def test_a_member_becomes_what_it_becomes_alone(
     several = members(model, 6)
     # A bias before BatchNorm has no slope but rounding, and AdamW makes a step of any slope.
     close = 0.02 if norm == "batch" else 1e-4
-    stacked = retrain_stacked(several, train, tuning, schedule=SHORT, seeds=range(6))
+    stacked = retrain_many(several, train, tuning, schedule=SHORT, seeds=range(6))
     moved = 0
     for seed, (member, together) in enumerate(zip(several, stacked, strict=True)):
         alone = retrain(member, train, tuning, schedule=SHORT, seed=seed)
@@ -79,9 +79,9 @@ def test_a_member_does_not_depend_on_its_company(activation: str, norm: str) -> 
     data = data_of(cohort, model)
     several, seeds = members(model, 7), list(range(7))
     for schedule in (SHORT, replace(SHORT, batch_size=33)):
-        together = retrain_stacked(several, *data, schedule=schedule, seeds=seeds)
+        together = retrain_many(several, *data, schedule=schedule, seeds=seeds)
         for company in ([3], [5, 3], [3, 0, 6], [6, 5, 4, 3, 2]):
-            some = retrain_stacked(
+            some = retrain_many(
                 [several[k] for k in company], *data, schedule=schedule, seeds=[seeds[k] for k in company]
             )
             assert same_bits(some[company.index(3)], together[3])
@@ -92,10 +92,10 @@ def test_a_large_request_is_trained_in_parts(monkeypatch: pytest.MonkeyPatch) ->
     model = untrained_model(cohort)
     data = data_of(cohort, model)
     several = members(model, 5)
-    whole = retrain_stacked(several, *data, schedule=SHORT, seeds=range(5))
+    whole = retrain_many(several, *data, schedule=SHORT, seeds=range(5))
     assert 32 * len(data[1].outcome) < MOST_NUMBERS
     monkeypatch.setattr("medprune.batch_training.MOST_NUMBERS", 2 * 32 * len(data[1].outcome))
-    parts = retrain_stacked(several, *data, schedule=SHORT, seeds=range(5))
+    parts = retrain_many(several, *data, schedule=SHORT, seeds=range(5))
     assert all(same_bits(a, b) for a, b in zip(whole, parts, strict=True))
 
 

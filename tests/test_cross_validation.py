@@ -497,7 +497,7 @@ def test_wrong_settings_are_told_before_training(
     def trains(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("medprune.cross_validation.fit", trains)
+    monkeypatch.setattr("medprune.cross_validation.trained", trains)
     with pytest.raises(BadInput, match="no strategy called"):
         cross_validate(model, cohort, "magic", how=HOW)
     with pytest.raises(BadInput, match="does not take these settings"):

@@ -26,7 +26,8 @@ def score_large(
 ) -> Contributions:
     """:func:`medprune.score` over a table larger than memory, with the same scores.
 
-    Memory does not grow with the rows. Effective numbers of patients, when looked at, read the table again. Every block of rows passes through ``watch``. Raises BadInput for
+    Memory does not grow with the rows. Effective numbers of patients, when looked at, read the table again.
+    Every block of rows passes through ``watch``. Raises BadInput for
     an unknown criterion or setting, and for what is wrong with the table.
     """
     chosen = CRITERIA.make(criterion, **settings)

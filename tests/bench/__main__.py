@@ -13,10 +13,13 @@ from pathlib import Path
 from joblib import Parallel, delayed
 
 from medprune.training import RETRAINING
+from tests.bench.ablation_speed import ablation_speed
 from tests.bench.costs import costs
 from tests.bench.data import APART, NHEFS, TABLES
+from tests.bench.growth import growth
 from tests.bench.large_table import large_table
 from tests.bench.live_speed import live_speed
+from tests.bench.one_patient import one_patient
 from tests.bench.optimum import optimum
 from tests.bench.peers import peers
 from tests.bench.report import report
@@ -24,6 +27,7 @@ from tests.bench.scoring_speed import scoring_speed
 from tests.bench.study import METHODS, run
 from tests.bench.sweep_speed import sweep_speed
 from tests.bench.toy import toy
+from tests.bench.validation_speed import validation_speed
 
 SEEDS = range(5)
 PROCESSES = 2
@@ -96,6 +100,10 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "live": live_speed,
     "scoring_speed": scoring_speed,
     "sweep_speed": sweep_speed,
+    "validation_speed": validation_speed,
+    "ablation_speed": ablation_speed,
+    "one_patient": one_patient,
+    "growth": growth,
 }
 
 
