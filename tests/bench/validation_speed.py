@@ -183,9 +183,9 @@ def _conditions() -> str:
     return f"""## A cross-validated path
 
 - {FOLDS} folds, in each a network {COLUMNS}-{HIDDEN[0]}-{HIDDEN[1]}-2 ({weights:,} weights),
-  trained and then, at {len(STOPS)} stops, scored, cut and retrained; {THREADS} threads, and at most as many processes. Goes in turn; one
-  go before them starts our processes, where there are any.
-- The peer: torch {torch.__version__} and scikit-learn {sklearn.__version__}, nn.Sequential, fused AdamW, our
-  schedules and our formula for the scores, one model at a time. It takes fewer metrics, no bootstrap, and does
-  not count what is cut off from input or outcome, compact or export its models, which ours does.
+  trained and then, at {len(STOPS)} stops, scored, cut and retrained; {THREADS} threads, and at most as many
+  processes. Goes in turn; one go before them starts our processes, where there are any.
+- The peer: torch {torch.__version__} and scikit-learn {sklearn.__version__}, nn.Sequential, fused
+  AdamW, our schedules and our formula for the scores, one model at a time. It takes fewer metrics, no
+  bootstrap, and does not count what is cut off from input or outcome, compact or export its models, which ours does.
 """
