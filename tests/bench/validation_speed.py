@@ -187,5 +187,5 @@ def _conditions() -> str:
   processes. Goes in turn; one go before them starts our processes, where there are any.
 - The peer: torch {torch.__version__} and scikit-learn {sklearn.__version__}, nn.Sequential, fused
   AdamW, our schedules and our formula for the scores, one model at a time. It takes fewer metrics, no
-  bootstrap, and does not count what is cut off from input or outcome, compact or export its models, which ours does.
+  bootstrap, and does not count what is cut off from input or outcome, compact or export its models.
 """
