@@ -180,8 +180,8 @@ def _conditions() -> str:
     return f"""## How cost grows
 
 - Where nothing else is said: {patients:,} patients, {COLUMNS} columns, {name} weights, {thresholds}
-  thresholds; {THREADS} threads. All patients of a made-up table are scored and swept over, from the
-  typed columns on; the median of {GOES} goes in turn, of one where they take over {LONGEST:g} s.
+  thresholds; {THREADS} threads. All patients of a made-up table are scored and swept over, from the typed
+  columns on; the median of {GOES} goes in turn, of one where they take over {LONGEST:g} s.
 - The unit: one forward and backward pass in torch {torch.__version__}, same patients, prepared already.
   The sweep measures every metric at each threshold, and the size of what is left.
 """
