@@ -62,7 +62,7 @@ class PatientCriterion(Criterion):
     def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
         order = torch.argsort(y, stable=True)  # those of a class together are summed without being copied
         block = max(SMALLEST, IN_CACHE // max(model.network.spec.widths))
-        for some in order.split(block):
+        for some in order.tensor_split(max(1, round(len(order) / block))):  # no small rest: it costs as much
             self._update_block(sums, model, x[some], y[some])
         sums.patients += self._patients(y, len(model.classes))
 
