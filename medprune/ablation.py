@@ -85,29 +85,34 @@ def removals(
         parts = [(run.of_patients(rows), rows) for rows in _slices(len(columns), patients)]
         without = partial(_Pass.without, granularity=granularity, layer=layer, means=means, away=away)
         for some in (places[at] for at in _slices(len(places), most)):
-            logits = torch.empty(len(some), *run.logits.shape, dtype=run.logits.dtype)
-            _fill(logits, some, parts, _slices(len(some), groups), without)
-            yield Removals(layer, some, _risks(model, logits))
+            yield Removals(layer, some, _each(some, parts, groups, without))
 
 
-def _fill(
-    logits: Tensor,
+def _each(
     places: Places,
     parts: Sequence[tuple[_Pass, slice]],
-    groups: Sequence[slice],
+    groups: int,
     without: Callable[[_Pass, Places, slice], Tensor],
-) -> None:
-    """Block by block, each on one thread: shared by two, its short products would wait for each other."""
+) -> Array:
+    """The risks (G, N, classes), block by block of patients, each on one thread.
+
+    Shared by two, its short products would wait for each other.
+    """
+    patients, (one, _) = parts[-1][1].stop, parts[0]
+    risks: Array = np.moveaxis(np.empty((one.logits.shape[-1], len(places), patients)), 0, -1)
 
     def fill(at: tuple[_Pass, slice]) -> None:
         part, rows = at
-        for few in groups:
-            logits[few, rows] = without(part, places[few], rows)
+        for some in _slices(len(places), max(1, CHUNK // part.logits.numel())):
+            here = places[some]
+            logits = [without(part, here[few], rows) for few in _slices(len(here), groups)]
+            risks[some, rows] = _risks(part.model, torch.cat(logits))
 
     threads = min(torch.get_num_threads(), len(parts))
     with one_thread(), ThreadPoolExecutor(threads) as pool:
         for _ in pool.map(fill, parts):
             pass
+    return risks
 
 
 def _block(model: RiskModel, layer: int, granularity: str, patients: int) -> tuple[int, int]:
@@ -115,7 +120,8 @@ def _block(model: RiskModel, layer: int, granularity: str, patients: int) -> tup
     first = layer + 2 if granularity == "neuron" else layer + 1
     widest = max(model.network.spec.widths[first:])
     together = SHARED if granularity == "weight" else 1
-    rows = max(1, min(patients, CHUNK // (together * widest)))
+    share = -(-patients // torch.get_num_threads())
+    rows = max(1, min(share, CHUNK // (together * widest)))
     return rows, max(1, CHUNK // (rows * widest))
 
 

@@ -28,11 +28,11 @@ from medprune.training import Prepared, Schedule, batch_sizes, few_threads, retr
 # retraining one by one / stacked, on one thread, by how many networks are asked for:
 #
 #                                          1      2      4     16     64
-#   breast cancer, 4,130 parameters      0.9    1.5    1.9    4.1    5.6
-#   NHEFS, 6,434 parameters              1.0    1.2    2.1    3.1    4.2
-#   breast cancer, 12,354 parameters     1.0           1.9    2.3
-#   breast cancer, 41,090 parameters     1.0           1.5    2.1
-#   breast cancer, 147,714 parameters    1.0           1.0    1.2
+#   breast cancer, 4,130 parameters      2.2    3.0    4.2    5.0    4.4
+#   NHEFS, 6,434 parameters              2.2    2.9    3.5    4.0    3.3
+#   breast cancer, 12,354 parameters     1.9    2.5    3.0    3.3
+#   breast cancer, 41,090 parameters     1.6    1.8    1.9    1.7
+#   breast cancer, 147,714 parameters    1.2    1.3    1.4    1.2
 #
 # So size decides, and never how many are asked for together: alone or in company a mask gives the same.
 STACKED_BELOW = 100_000

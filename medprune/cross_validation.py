@@ -43,7 +43,7 @@ __all__ = ["Selection", "Validation", "cross_validate", "cross_validate_steps"]
 #
 #   patients in the folds                400    2,000    8,000
 #   one model at a time in PyTorch       3.7     15.7     50.1
-#   one fold at a time                   5.0      9.7     29.6
+#   one fold at a time                     -      9.7     29.6
 #   all folds side by side, in stacks    1.9      6.1     17.8
 #
 # So folds walk side by side. Two processes halve that, and take some 3 seconds to start.

@@ -95,7 +95,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def trains(*_: object, **__: object) -> None:
         raise AssertionError
 
-    for name in ("medprune.training.fit", "medprune.cross_validation.trained", "medprune.flow.prune_steps"):
+    for name in ("medprune.training.fit", "medprune.together.retrain_all", "medprune.flow.prune_steps"):
         monkeypatch.setattr(name, trains)
 
 
