@@ -40,7 +40,8 @@ def main() -> None:
 
 def shoot(page: Page, name: str) -> None:
     page.wait_for_timeout(3_000)  # charts are drawn after their data has arrived
-    page.get_by_text("Pruning threshold").scroll_into_view_if_needed()
+    page.locator(".mp-live").evaluate("(live) => live.scrollIntoView()")
+    page.wait_for_timeout(500)
     page.screenshot(path=FOLDER / f"{name}.png")
 
 
