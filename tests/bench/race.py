@@ -18,22 +18,39 @@ HEAD = ["what", "ours, s", "peer, s", "peer / ours", "lowest to highest", "goal"
 class Race:
     """Seconds of every go (goes,), ours and the peer's."""
 
-    ours: np.ndarray
-    peer: np.ndarray
+    all_ours: np.ndarray
+    all_peer: np.ndarray
+
+    @property
+    def ours(self) -> float:
+        return float(np.median(self.all_ours))
+
+    @property
+    def peer(self) -> float:
+        return float(np.median(self.all_peer))
 
     @property
     def ratios(self) -> np.ndarray:
         """How many times as long the peer took, go by go."""
-        return self.peer / self.ours
+        return self.all_peer / self.all_ours
 
     @property
     def ratio(self) -> float:
         return float(np.median(self.ratios))
 
+    def faster(self) -> str:
+        """So many times as fast, with the spread of goes."""
+        return f"{self.ratio:.1f}x ({self.ratios.min():.1f} to {self.ratios.max():.1f})"
+
+    def cost(self) -> str:
+        """Ours in units of theirs, with the spread of goes."""
+        costs = 1 / self.ratios
+        return f"{1 / self.ratio:.2f}x ({costs.min():.2f} to {costs.max():.2f})"
+
     def row(self, what: str, goal: float) -> list[str]:
         """A row under :data:`HEAD`; a goal of 1 is: never slower."""
         missed = "" if self.ratio >= goal else f"missed by {1 - self.ratio / goal:.0%}"
-        seconds = (f"{np.median(part):.3g}" for part in (self.ours, self.peer))
+        seconds = (f"{part:.3g}" for part in (self.ours, self.peer))
         spread = f"{self.ratios.min():.2f} to {self.ratios.max():.2f}"
         return [what, *seconds, f"{self.ratio:.2f}", spread, f"at least {goal:g}", missed]
 

@@ -22,8 +22,9 @@ from medprune.network import Network
 from medprune.peak_memory import peak
 from medprune.scoring import BATCH, sum_scores
 from medprune.training import Prepared
+from tests.bench.race import race
 from tests.bench.report import grid
-from tests.bench.speed import SHAPES, made_up, race, rows_for, told, untrained, use_threads
+from tests.bench.speed import SHAPES, made_up, rows_for, told, untrained, use_threads
 
 PATIENTS = (569, 5_000, 10_000)
 PLAIN_GOAL = 1.2
@@ -56,7 +57,7 @@ def _plain() -> str:
                     name,
                     f"{patients:,}",
                     f"{found.ours * 1e3:.1f}",
-                    f"{found.theirs * 1e3:.1f}",
+                    f"{found.peer * 1e3:.1f}",
                     found.cost(),
                     f"{flops:.2f}x",
                     told(PLAIN_GOAL, 1 / found.ratio, at_most=True),
@@ -104,7 +105,7 @@ def _per_patient() -> str:
                 name,
                 f"{patients:,}",
                 f"{found.ours * 1e3:.1f}",
-                f"{found.theirs * 1e3:.0f}",
+                f"{found.peer * 1e3:.0f}",
                 found.faster(),
                 told(goal, found.ratio),
                 f"{off:.0e}",

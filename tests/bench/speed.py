@@ -1,11 +1,6 @@
-"""How two ways of the same job compare in time: in turn, as nothing else is fair on a busy machine."""
+"""Networks and patients of the speed parts, and how a goal is told."""
 
 from __future__ import annotations
-
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -18,40 +13,6 @@ from medprune.preparation import fit_preparation
 
 THREADS = 2
 SHAPES = {"4 k": (30, (64, 32)), "59 k": (60, (256, 160)), "730 k": (200, (1024, 512))}
-
-
-@dataclass(frozen=True)
-class Race:
-    """Seconds of either side, and the ratio theirs / ours: the median of goes, with the extremes."""
-
-    ours: float
-    theirs: float
-    ratio: float
-    low: float
-    high: float
-
-    def faster(self) -> str:
-        """So many times as fast, with the spread of goes."""
-        return f"{self.ratio:.1f}x ({self.low:.1f} to {self.high:.1f})"
-
-    def cost(self) -> str:
-        """Ours in units of theirs."""
-        return f"{1 / self.ratio:.2f}x ({1 / self.high:.2f} to {1 / self.low:.2f})"
-
-
-def race(ours: Callable[[], object], theirs: Callable[[], object], goes: int = 7) -> Race:
-    """Both sides in turn, after one go each that does not count."""
-    times = [(_seconds(ours), _seconds(theirs)) for _ in range(goes + 1)][1:]
-    ratios = [b / a for a, b in times]
-    return Race(
-        median(a for a, _ in times), median(b for _, b in times), median(ratios), min(ratios), max(ratios)
-    )
-
-
-def _seconds(part: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    part()
-    return time.perf_counter() - started
 
 
 def told(goal: float, reached: float, *, at_most: bool = False) -> str:

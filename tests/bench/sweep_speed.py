@@ -23,8 +23,9 @@ from medprune.removal import Cut
 from medprune.scoring import Contributions
 from medprune.training import Schedule
 from tests.bench.peers import sequential
+from tests.bench.race import race
 from tests.bench.report import grid
-from tests.bench.speed import SHAPES, made_up, race, rows_for, told, use_threads
+from tests.bench.speed import SHAPES, made_up, rows_for, told, use_threads
 
 EVEN = np.linspace(0.0, 1.0, 101)
 LOGARITHMIC = np.concatenate([[0.0], np.geomspace(1e-4, 1.0, 100)])  # many small cuts, as on the page
@@ -55,7 +56,7 @@ def _against_a_loop() -> str:
             [
                 f"{patients:,}",
                 f"{found.ours * 1e3:.1f}",
-                f"{found.theirs * 1e3:.0f}",
+                f"{found.peer * 1e3:.0f}",
                 found.faster(),
                 told(goal, found.ratio),
                 f"{off:.0e}",
@@ -122,7 +123,7 @@ def _against_passes() -> str:
                         title,
                         what,
                         f"{found.ours * 1e3:.0f}",
-                        f"{found.theirs * scale * 1e3:.0f}",
+                        f"{found.peer * scale * 1e3:.0f}",
                         f"{1 / found.ratio / scale:.3f}x",
                         f"{_operations(model, scored, thresholds):.3f}x",
                         told(PASSES_GOAL, 1 / found.ratio / scale, at_most=True),

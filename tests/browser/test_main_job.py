@@ -18,6 +18,7 @@ from playwright.sync_api import Page, expect
 
 from medprune import load_bundle, load_cohort, performance
 from tests.browser.conftest import REPO, Server
+from tests.browser.live import held
 
 SAMPLE = REPO / "assets" / "samples" / "nhefs.csv"
 PATIENCE = 60_000  # milliseconds on a busy machine; nothing here asserts a time
@@ -102,21 +103,15 @@ def click_some_point(page: Page) -> None:
 
 
 def drag_the_threshold(page: Page) -> None:
-    """Drag the thumb with the mouse; the figures follow."""
-    removed = (
-        page.get_by_test_id("stMetric").filter(has_text="Weights removed").get_by_test_id("stMetricValue")
-    )
+    """Drag the thumb with the mouse; the figures follow, and the server counts again."""
+    removed = page.locator(".mp-tile[data-mp=sparsity] .mp-value")
     expect(removed).to_be_visible()
     before = removed.inner_text()
-    box = page.get_by_test_id("stSlider").bounding_box()
-    thumb = page.get_by_role("slider").first.locator("xpath=ancestor-or-self::*[self::div][1]").bounding_box()
-    y = thumb["y"] + thumb["height"] / 2
-    page.mouse.move(thumb["x"] + thumb["width"] / 2, y)
-    page.mouse.down()
-    for step in range(1, 9):
-        page.mouse.move(thumb["x"] + thumb["width"] / 2 + step * box["width"] * 0.02, y)
-    page.mouse.up()
-    expect(removed).not_to_have_text(before)
+    with held(page) as (left, width, y):
+        for step in range(1, 9):
+            page.mouse.move(left + (0.6 + 0.02 * step) * width, y)
+        assert removed.inner_text() != before
+    expect(page.locator(".st-key-exact")).to_contain_text(f"removes {removed.inner_text()}")
 
 
 def the_bundle_gives_the_same_risks(archive: Path, shown: float, folder: Path) -> None:
