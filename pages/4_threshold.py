@@ -10,12 +10,13 @@ import streamlit as st
 from medprune import Candidate, Path, Tradeoff
 from medprune.figures import feature_bars, kept_by_layer, tradeoff_curve
 from medprune.figures.tradeoff import METRIC_NAMES
+from medprune.performance import BINARY
 from medprune.selection import RULES
 from medprune.training import RETRAINING
 from pages.components.live import live
 from pages.components.live.payload import TILES, changed, label, text_of
 from pages.shared import guide, session, work
-from pages.shared.guide import PLURAL, Tile, metric_text, rate, share, size_text
+from pages.shared.guide import PLURAL, Tile, metric_text, plain, rate, share, size_text
 from pages.shared.session import Study
 
 WORTH_SAYING = 0.05  # a fall of sensitivity or specificity
@@ -73,17 +74,18 @@ def headline(sweep: Tradeoff, place: int) -> list[Tile]:
 def exact(study: Study, sweep: Tradeoff, path: Path | None) -> None:
     """The threshold that was let go, counted again on all tuning patients, beside the finished models."""
     shown = sweep.table.iloc[work.place_of(study, sweep)]
-    row = work.exact(study, float(shown["threshold"]))
+    dense, row = work.exact(study, float(shown["threshold"]))
     same = all(text_of(name, row[name]) == text_of(name, shown[name]) for name in TILES)
     was = "the picture said the same" if same else f"the picture said AUROC {rate(shown['auroc'])}"
     was += f" from a sample of {sweep.sampled:,}" if sweep.sampled else ""
+    acting = f", acting at a risk of {study.model.act_at:.0%}" if len(study.model.classes) == BINARY else ""
     st.markdown(
         f":material/done_all: **Exact**, counted again on {study.cohort.tuning.told()}: threshold "
-        f"{row['threshold']:.4g} removes {share(row['sparsity'])} and leaves AUROC at {rate(row['auroc'])}, "
-        f"acting at a risk of {study.model.act_at:.0%}; {was}."
+        f"{row['threshold']:.4g} removes {share(row['sparsity'])} and leaves AUROC at {rate(row['auroc'])}"
+        f"{acting}; {was}."
     )
     finished = None if path is None else path.nearest(float(row["sparsity"]))
-    figures = side_by_side(work.dense_row(study, sweep), row, finished)
+    figures = side_by_side(dense, row, finished)
     left, right = st.columns([3, 2], vertical_alignment="top")
     with left:
         st.table(figures)
@@ -120,17 +122,30 @@ def side_by_side(dense: pd.Series, row: pd.Series, finished: Candidate | None) -
     return pd.DataFrame(table).T
 
 
-@st.fragment(run_every=1.0)
-def sharpening(study: Study, sweep: Tradeoff) -> None:
+def sample_first(study: Study, sweep: Tradeoff) -> None:
     """Say that the figures are a sample's; take the exact ones as soon as they are there."""
-    if work.sharpened(study):
-        st.rerun()
-    st.info(
+    sample = (
         f"These figures come from a sample of {sweep.sampled:,} of {len(study.cohort.tuning):,} tuning "
-        f"patients; AUROC is drawn with its 95 % interval. All patients are being counted: "
-        f"{work.sharpness(study):.0%}.",
-        icon=":material/hourglass_top:",
+        "patients; AUROC is drawn with its 95 % interval."
     )
+    job = study.sharpening[study.scoring]
+    if job.state in ("failed", "stopped"):
+        st.warning(f"{sample} {plain(job.trouble())}", icon=":material/error:")
+        if st.button("Count all patients", key="count_all"):
+            del study.sweeps[study.scoring]
+            st.rerun()
+        return
+
+    @st.fragment(run_every=1.0)
+    def sharpening() -> None:
+        if work.sharpened(study, job) or job.state in ("failed", "stopped"):
+            st.rerun()
+        st.info(
+            f"{sample} All patients are being counted: {work.sharpness(job):.0%}.",
+            icon=":material/hourglass_top:",
+        )
+
+    sharpening()
 
 
 def draw(study: Study, sweep: Tradeoff, path: Path | None) -> None:
@@ -271,7 +286,7 @@ with guide.sentences():
     if study.chosen is not None and study.chosen_path is not None:
         told(study.chosen, study.chosen_path)
     if sweep.sampled is not None:
-        sharpening(study, sweep)
+        sample_first(study, sweep)
     slide(study, sweep, study.path)
     if study.path is not None:
         choose(study, study.path)

@@ -28,6 +28,7 @@ from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.path import acting_at
 from medprune.ranking import normalise
 from medprune.removal import alive_groups
+from medprune.runs.jobs import Job
 from medprune.sweep import sweep_steps
 from medprune.training import RETRAINING
 from pages.components.live.payload import payload
@@ -96,7 +97,7 @@ def swept(study: Study) -> Tradeoff:
     """
     how = study.scoring
     if how not in study.sweeps:
-        asked = sweep_arguments(study)
+        asked = sweep_arguments(study, grid(study))
         if len(study.cohort.tuning) > MANY_PATIENTS:
             scores = replace(asked["contributions"], squares=None)  # no second copy of the train patients
             asked |= {"contributions": scores}
@@ -111,14 +112,14 @@ def swept(study: Study) -> Tradeoff:
     return study.sweeps[how]
 
 
-def sweep_arguments(study: Study) -> dict[str, Any]:
+def sweep_arguments(study: Study, thresholds: list[float]) -> dict[str, Any]:
     """What a sweep of the study is asked with."""
     how, contributions = study.scoring, scored(study)
     return {
         "model": study.model,
         "split": study.cohort.tuning,
         "contributions": contributions,
-        "thresholds": grid(study),
+        "thresholds": thresholds,
         "granularity": how.granularity,
         "scope": how.scope,
         "train": study.cohort.train,
@@ -134,21 +135,18 @@ def grid(study: Study) -> list[float]:
     return np.unique(np.concatenate(steps)).tolist()
 
 
-def sharpened(study: Study) -> bool:
-    """Take up the exact sweep when it is there; a sample's stays when its job did not end well."""
-    job = study.sharpening.get(study.scoring)
-    if job is None or job.state in ("waiting", "running"):
+def sharpened(study: Study, job: Job) -> bool:
+    """Take up the exact sweep when the job that makes it is done."""
+    if job.state != "done" or study.sharpening.get(study.scoring) is not job:
         return False
-    if job.state == "done":
-        study.sweeps[study.scoring] = job.result().tradeoff
+    study.sweeps[study.scoring] = job.result().tradeoff
     del study.sharpening[study.scoring]
-    return job.state == "done"
+    return True
 
 
-def sharpness(study: Study) -> float:
+def sharpness(job: Job) -> float:
     """How much of the exact sweep is done."""
-    job = study.sharpening.get(study.scoring)
-    events = [] if job is None else job.events()
+    events = job.events()
     return events[-1]["number"] / events[-1]["of"] if events else 0.0
 
 
@@ -157,15 +155,10 @@ def place_of(study: Study, sweep: Tradeoff) -> int:
     return int(np.abs(sweep.thresholds - study.threshold).argmin())
 
 
-def exact(study: Study, threshold: float) -> pd.Series:
-    """One threshold, cut and counted on all tuning patients."""
-    asked = sweep_arguments(study) | {"thresholds": [threshold]}
-    return sweep(**asked).table.iloc[0]
-
-
-def dense_row(study: Study, swept_before: Tradeoff) -> pd.Series:
-    """The dense model in the columns of the sweep, counted on all tuning patients."""
-    return swept_before.table.iloc[0] if swept_before.sampled is None else exact(study, 0.0)
+def exact(study: Study, threshold: float) -> tuple[pd.Series, pd.Series]:
+    """The dense model and one cut, counted on all tuning patients, in the columns of the sweep."""
+    table = sweep(**sweep_arguments(study, [0.0, threshold])).table
+    return table.iloc[0], table.iloc[1]
 
 
 def live_payload(study: Study, swept_before: Tradeoff, path: Path | None) -> dict[str, Any]:

@@ -186,6 +186,5 @@ def _conditions() -> str:
 - The peer: torch {torch.__version__} and scikit-learn {sklearn.__version__}, nn.Sequential, fused AdamW, our
   schedules and our formula for the scores, one model at a time, on one thread: waiting for a second
   one costs such small products more than it gives. It takes fewer metrics, no bootstrap, and does not
-  count what is cut off from input or outcome, compact or export its models, which ours does: at 400
-  patients that is nearly half of our time.
+  count what is cut off from input or outcome, compact or export its models, which ours does.
 """

@@ -183,3 +183,21 @@ def test_many_patients_get_a_sample_first_and_then_all(app: AppTest, monkeypatch
     whole = performance(cohort.tuning.outcome, model.risks_of(model.prepared(cohort.tuning)), model.act_at)
     assert text_of("auroc", exact.table.iloc[0]["auroc"]) == text_of("auroc", whole.auroc)
     assert set(TILES) <= set(exact.table.columns)
+
+
+def test_a_count_that_failed_is_told_and_can_be_asked_for_again(
+    app: AppTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pages.shared.work.MANY_PATIENTS", 50)
+    monkeypatch.setattr("pages.shared.work.SAMPLE", 40)
+    trained(with_sample(app))
+    go(app, "4_threshold")
+    study = app.session_state["study"]
+    study.sharpening[study.scoring].future.result(timeout=120)
+    monkeypatch.setattr("medprune.runs.jobs.Job.state", "stopped")
+    healthy(app.run())
+    assert "was stopped" in " ".join(warning.value for warning in app.warning)
+    monkeypatch.undo()
+    healthy(app.button(key="count_all").click().run())
+    healthy(app.run())
+    assert study.sweeps[study.scoring].sampled is None
