@@ -144,6 +144,12 @@ class Tail(nn.Module):
         """LayerNorm makes every unit depend on all units of its layer."""
         return self.spec.norm == "layer"
 
+    @property
+    def is_relu(self) -> bool:
+        """Nothing but a ReLU, as the tail of a finished model often is."""
+        noisy = self.training and self.spec.dropout
+        return self.spec.activation == "relu" and self.norm is None and not noisy
+
     def normalise(self, z: Tensor, keep: Tensor | None) -> Tensor:
         if self.norm is None:
             return z

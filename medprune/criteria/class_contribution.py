@@ -33,11 +33,11 @@ class ClassContribution(GradientCriterion):
         rates = class_rates(model, batches)
         return replace(self, rates=tuple(tuple(row) for row in rates.tolist()))
 
-    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, int]]:
         rates = torch.tensor(self.rates, dtype=risks.dtype)
         for j in range(risks.shape[1]):
             smoothed = (risks @ rates[:, j])[:, None]
-            yield risks * smoothed - risks * rates[:, j], torch.full_like(outcome, j)
+            yield risks * smoothed - risks * rates[:, j], j
 
 
 @torch.no_grad()
