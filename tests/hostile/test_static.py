@@ -7,6 +7,7 @@ as open_it`` is found as ``torch.load``. It is a guard against slips, not agains
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -150,7 +151,8 @@ def test_there_are_sources_to_look_at() -> None:
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPO)))
 def test_nothing_in_the_product_is_banned(path: Path) -> None:
-    assert list(findings(path.read_text(encoding="utf-8"))) == []
+    text = re.sub("@[A-Z]+@", "None", path.read_text(encoding="utf-8"))  # what a template leaves open
+    assert list(findings(text)) == []
 
 
 @pytest.mark.parametrize(("snippet", "name"), BANNED.items())
