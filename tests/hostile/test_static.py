@@ -68,7 +68,7 @@ BANNED = {
     "import streamlit as st\nst.exception(error)": "streamlit.exception",
     "import streamlit as page\npage.exception(error)": "streamlit.exception",
     "from streamlit import exception\nexception(error)": "streamlit.exception",
-    "left.exception(error)": "exception",
+    "left.exception(error)": "left.exception",
     "import logging\nlogging.exception('lost')": "logging.exception",
     "import streamlit as st\n@st.cache_resource\ndef f(): ...": "streamlit.cache_resource",
     "import subprocess\nsubprocess.run('ls', shell=True)": "shell",
