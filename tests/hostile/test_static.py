@@ -139,6 +139,61 @@ def in_call(call: ast.Call, name: str) -> Iterator[str]:
         yield "weights_only: anything but True reads a pickle"
 
 
+def shared_answers(source: str) -> Iterator[str]:
+    """Functions whose cached answers could reach another session, or be taken for another table's.
+
+    Streamlit looks at a sample of a large frame only and shares answers among all users, so a cached function
+    takes no argument at all (public files), or keeps to its session, forgets, and is asked by text and
+    numbers (owner, content hash, settings), with everything large behind an underscore.
+    """
+    tree = ast.parse(source)
+    known = aliases(tree)
+    for node in ast.walk(tree):
+        for how in getattr(node, "decorator_list", []):
+            called = how.func if isinstance(how, ast.Call) else how
+            if meant(called, known) != "streamlit.cache_data":
+                continue
+            given = {k.arg: ast.unparse(k.value) for k in how.keywords} if isinstance(how, ast.Call) else {}
+            asked = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            keys = [a for a in asked if not a.arg.startswith("_")]
+            plain = all(a.annotation and ast.unparse(a.annotation) in PLAIN for a in keys)
+            private = given.get("scope") == "'session'" and {"ttl", "max_entries"} <= set(given)
+            hashed = {"owner", "content_hash"} <= {a.arg for a in keys}
+            if asked and not (plain and private and hashed):
+                yield f"{node.lineno}: {node.name}"
+
+
+PLAIN = ("str", "int", "float", "bool")
+SAFE_CACHE = """
+import streamlit as st
+@st.cache_data(scope="session", ttl=600, max_entries=4)
+def f(owner: str, content_hash: str, cut: float, _frame: object) -> float: ...
+@st.cache_data
+def samples() -> list: ...
+"""
+UNSAFE_CACHES = (
+    SAFE_CACHE.replace('scope="session", ', ""),
+    SAFE_CACHE.replace("ttl=600, ", ""),
+    SAFE_CACHE.replace("_frame", "frame"),
+    SAFE_CACHE.replace("owner: str, ", ""),
+    SAFE_CACHE.replace("content_hash: str, ", ""),
+    SAFE_CACHE.replace("st.cache_data\n", "st.cache_data()\n").replace("samples()", "samples(path: str)"),
+)
+
+
+@pytest.mark.parametrize("path", sorted((REPO / "pages").rglob("*.py")), ids=lambda path: path.stem)
+def test_no_answer_is_cached_for_somebody_else(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert list(shared_answers(text)) == []
+    assert "cache_data" not in text or path.name == "cache.py"
+
+
+def test_an_unsafe_cache_is_found() -> None:
+    assert list(shared_answers(SAFE_CACHE)) == []
+    for unsafe in UNSAFE_CACHES:
+        assert len(list(shared_answers(unsafe))) == 1, unsafe
+
+
 def sources() -> list[Path]:
     inside = (*(REPO / "medprune").rglob("*.py"), *(REPO / "pages").rglob("*.py"))
     written = (REPO / "medprune").rglob("*.py.txt")  # programs that go out with a bundle
