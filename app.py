@@ -34,6 +34,8 @@ page = st.navigation(
     ]
 )
 with guide.boundary():
+    guide.only_if_safe()
+    session.enter()
     session.study().visit(page.url_path)
     guide.sidebar(session.study())
     page.run()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from medprune import verbs
+from medprune.environment import check_environment
 from medprune.errors import BadInput
 from medprune.scoring import GRANULARITIES
 from medprune.tables import jsonable
@@ -28,6 +29,7 @@ PACKAGE = Path(__file__).resolve().parent
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     try:
+        check_environment()
         options = parser().parse_args(arguments)
         verbs.check_common(options)
         result, sentence = options.verb(options)

@@ -20,6 +20,7 @@ import streamlit as st
 from medprune import BadInput, Candidate, Cohort, RiskModel, Split
 from medprune.prices import Prices
 from medprune.tables import csv_bytes
+from pages.shared import login, startup
 from pages.shared.session import Study
 
 LOG = logging.getLogger("medprune")
@@ -56,12 +57,23 @@ def on_screen(sentence: object) -> str:
     return plain(text)
 
 
+def only_if_safe() -> None:
+    """Stop here when this server is not set up safely: the sentence is all that anybody sees."""
+    try:
+        startup.check()
+    except BadInput as error:
+        LOG.error("refused to start: %s", error)
+        st.error(on_screen(error), icon=":material/lock:")
+        st.stop()
+
+
 def sidebar(study: Study) -> None:
     """The study so far, and what this software is not."""
     with st.sidebar:
         for name, detail in _so_far(study):
             st.markdown(f"**{name}**  \n{plain(detail)}")
         st.caption("Research use; not a medical device. The data stays on this machine.")
+        login.leave()
 
 
 def _so_far(study: Study) -> list[tuple[str, str]]:

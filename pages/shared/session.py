@@ -26,8 +26,9 @@ from medprune.prices import Prices
 from medprune.ranking import USUAL_SCOPE
 from medprune.runs.jobs import Job, Jobs
 from medprune.training import Epoch
+from pages.shared import login
 
-KEY = "study"
+KEY, FRAMED = "study", "framed"
 Scored = tuple[str, bool, tuple[tuple[str, Any], ...]]  # criterion, balanced, options
 START = 0.05  # where the threshold starts: in the middle of the usual 0.01 to 0.1
 
@@ -103,6 +104,7 @@ class Run:
 class Study:
     """What this user has done so far. Setting a part forgets whatever was computed from the old one."""
 
+    owner: str = login.LOCAL
     table: Table | None = None
     draft: Table | None = None  # uploaded, but not yet in use
     choosing: bool = False  # other patients are being looked for; what there is stays until they are found
@@ -188,9 +190,28 @@ class Study:
         return self.paths.get(self.scoring)
 
 
+def enter() -> None:
+    """Said by app.py alone, once its checks are done: from here on this session may open pages."""
+    login.required()
+    st.session_state[FRAMED] = True
+
+
+def owner() -> str:
+    """Whose studies these are: opaque, steady, fit for a folder's name; nobody unknown comes past this."""
+    return login.required()
+
+
 def study() -> Study:
-    """This session's study."""
-    if KEY not in st.session_state:
-        st.session_state[KEY] = Study()
-    found: Study = st.session_state[KEY]
+    """This session's study; a login by somebody else starts another one.
+
+    Streamlit runs a page that is opened by its address before app.py has ever run alone, without the frame
+    around it: that is why the way in is here, where every page comes by, and not in app.py only.
+    """
+    if FRAMED not in st.session_state:
+        st.switch_page("app.py")
+    who, found = owner(), st.session_state.get(KEY)
+    if found is None or found.owner != who:
+        if found is not None:
+            found.jobs.close()
+        found = st.session_state[KEY] = Study(owner=who)
     return found
