@@ -43,6 +43,7 @@ LAYERS = (
     ("fold_selection",),
     ("cross_validation",),
     ("settings_search",),
+    ("review",),
     ("bundle",),
     ("runs",),
     ("flow",),
