@@ -1,31 +1,38 @@
 """MedPrune: see what a medical neural network contributes, make it smaller, and keep what it computes.
 
-The public names, in the order of the job.
+The public names, in the order of the job. Each is imported when it is first asked for, so that what needs no
+network (the shell's help, the process that opens a table) does not wait for torch.
 """
 
-from medprune.agreement import Agreement, agreement
-from medprune.bundle import Bundle, export, load_bundle
-from medprune.candidate import Candidate
-from medprune.cohort import Cohort, Split, load_cohort
-from medprune.compaction import compact
-from medprune.compression import Compression, compression
-from medprune.cross_validation import cross_validate, cross_validate_steps
-from medprune.drops import Drops, drops
-from medprune.errors import BadInput, MedPruneError
-from medprune.fold_selection import Selection, Validation
-from medprune.kinds.verbs import score, train
-from medprune.large import LargeTable, large_patients, predict_large, score_large, sweep_large
-from medprune.mask import Mask
-from medprune.model import RiskModel
-from medprune.model_file import load_model, save_model
-from medprune.network import MLP
-from medprune.path import Path, prune, prune_steps
-from medprune.performance import Performance, performance
-from medprune.quantisation import quantise
-from medprune.scoring import Contributions
-from medprune.settings_search import search_settings
-from medprune.sweep import Tradeoff, sweep
-from medprune.training import Schedule, train_steps
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from medprune.agreement import Agreement, agreement
+    from medprune.bundle import Bundle, export, load_bundle
+    from medprune.candidate import Candidate
+    from medprune.cohort import Cohort, Split, load_cohort
+    from medprune.compaction import compact
+    from medprune.compression import Compression, compression
+    from medprune.cross_validation import cross_validate, cross_validate_steps
+    from medprune.drops import Drops, drops
+    from medprune.errors import BadInput, MedPruneError
+    from medprune.fold_selection import Selection, Validation
+    from medprune.kinds.verbs import score, train
+    from medprune.large import LargeTable, large_patients, predict_large, score_large, sweep_large
+    from medprune.mask import Mask
+    from medprune.model import RiskModel
+    from medprune.model_file import load_model, save_model
+    from medprune.network import MLP
+    from medprune.path import Path, prune, prune_steps
+    from medprune.performance import Performance, performance
+    from medprune.quantisation import quantise
+    from medprune.scoring import Contributions
+    from medprune.settings_search import search_settings
+    from medprune.sweep import Tradeoff, sweep
+    from medprune.training import Schedule, train_steps
 
 __all__ = [
     "MLP",
@@ -73,3 +80,57 @@ __all__ = [
     "train",
     "train_steps",
 ]
+
+# Where each name is, as above.
+_HOMES = {
+    "agreement": ("Agreement", "agreement"),
+    "bundle": ("Bundle", "export", "load_bundle"),
+    "candidate": ("Candidate",),
+    "cohort": ("Cohort", "Split", "load_cohort"),
+    "compaction": ("compact",),
+    "compression": ("Compression", "compression"),
+    "cross_validation": ("cross_validate", "cross_validate_steps"),
+    "drops": ("Drops", "drops"),
+    "errors": ("BadInput", "MedPruneError"),
+    "fold_selection": ("Selection", "Validation"),
+    "kinds.verbs": ("score", "train"),
+    "large": ("LargeTable", "large_patients", "predict_large", "score_large", "sweep_large"),
+    "mask": ("Mask",),
+    "model": ("RiskModel",),
+    "model_file": ("load_model", "save_model"),
+    "network": ("MLP",),
+    "path": ("Path", "prune", "prune_steps"),
+    "performance": ("Performance", "performance"),
+    "quantisation": ("quantise",),
+    "scoring": ("Contributions",),
+    "settings_search": ("search_settings",),
+    "sweep": ("Tradeoff", "sweep"),
+    "training": ("Schedule", "train_steps"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+
+class _Package(ModuleType):
+    """This package. Five names are a module's and a function's: here they are the function's.
+
+    Importing a module sets it as an attribute of its package, which would hide the function.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        hides = isinstance(value, ModuleType) and name in _HOME
+        super().__setattr__(name, getattr(value, name) if hides else value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

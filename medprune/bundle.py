@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from medprune.candidate import Candidate
 from medprune.compaction import compact
 from medprune.errors import BadInput, MedPruneError, listed
-from medprune.intake import table_file
+from medprune.intake import decimal_marks, missing, table_choices, text_table
 from medprune.intake.tensor_file import MOST_BYTES
 from medprune.model import RiskModel
 from medprune.model_file import check_has_format, describe, load_model, model_bytes
@@ -209,12 +209,17 @@ def _predict_script() -> str:
     return _filled(
         "predict.py.txt",
         {
-            "NUMBER_MISSING": repr(sorted(table_file.NUMBER_MISSING)),
-            "TEXT_MISSING": repr(sorted(table_file.TEXT_MISSING)),
-            "DELIMITERS": repr("".join(table_file.DELIMITERS)),
-            "DECIMAL_COMMA": f'r"{table_file.DECIMAL_COMMA}"',
-            "ENOUGH_NUMBERS": repr(table_file.ENOUGH_NUMBERS),
-            "SNIFFED": repr(table_file.SNIFFED),
+            "NUMBER_MISSING": repr(sorted(missing.NUMBER_MISSING)),
+            "TEXT_MISSING": repr(sorted(missing.TEXT_MISSING)),
+            "DELIMITERS": repr("".join(table_choices.DELIMITERS)),
+            "CERTAIN": repr(decimal_marks.CERTAIN),
+            "MARKED": repr(decimal_marks.MARKED),
+            "BETWEEN": repr(decimal_marks.BETWEEN),
+            "DOUBTFUL": repr(decimal_marks.DOUBTFUL),
+            "NUMBER": repr(decimal_marks.NUMBER),
+            "UNUSUAL": repr(decimal_marks.UNUSUAL),
+            "ENOUGH_NUMBERS": repr(decimal_marks.ENOUGH_NUMBERS),
+            "SNIFFED": repr(text_table.SNIFFED),
         },
     )
 

@@ -11,15 +11,13 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
-from medprune import verbs
 from medprune.environment import check_environment
 from medprune.errors import BadInput
-from medprune.scoring import GRANULARITIES
-from medprune.tables import jsonable
 
 DONE, OUR_FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 LARGE = "so are folders and large ones read anyway (about 1 GB of memory; a sweep 120 bytes a row more)"
@@ -31,9 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_environment()
         options = parser().parse_args(arguments)
-        verbs.check_common(options)
+        _verb("check_common")(options)
         result, sentence = options.verb(options)
         if options.json:
+            from medprune.tables import jsonable
+
             _put(json.dumps(jsonable(result), ensure_ascii=False), json.dumps(jsonable(result)))
         elif not options.quiet:
             _put(sentence, sentence.encode("ascii", "replace").decode())
@@ -104,9 +104,9 @@ def parser() -> Parser:
 def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches: bool = False) -> None:
     more = ", or a folder of Parquet files" if batches else ""
     sub.add_argument(
-        "data", metavar="DATA", help=f"a CSV, TSV or Parquet file{more}, one row a patient or visit"
+        "data", metavar="DATA", help=f"a CSV, TSV, Parquet or .xlsx file{more}, one row a patient or visit"
     )
-    needed = "the column to predict" if outcome else "not needed, as are the next six"
+    needed = "the column to predict" if outcome else "not needed, as is all that follows up to --horizon"
     sub.add_argument("--outcome", required=outcome, metavar="COL", help=needed)
     sub.add_argument("--patient", metavar="COL", help="who a row belongs to, when patients have several rows")
     sub.add_argument(
@@ -118,6 +118,9 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
     sub.add_argument(
         "--act-at", type=float, metavar="P", help="act on a risk of at least P (the model's, or 0.5)"
     )
+    sub.add_argument("--sheet", metavar="NAME", help="of a workbook with several sheets, the one to read")
+    sub.add_argument("--decimal", metavar="MARK", help="of a text file: . or , (found out if not given)")
+    sub.add_argument("--encoding", metavar="NAME", help="of a text file, such as cp1252 (found out)")
     sub.add_argument("--time", metavar="COL", help="follow-up time of a censored outcome (not yet handled)")
     sub.add_argument("--horizon", type=float, metavar="T", help="horizon of a censored outcome")
     if external:
@@ -190,7 +193,7 @@ def _score(sub: Parser) -> None:
         "--agreement",
         nargs="?",
         const="weight",
-        choices=GRANULARITIES,
+        choices=("weight", "neuron", "feature"),
         help="remove a sample one by one, and compare: of weights, neurons or features (weight)",
     )
     sub.add_argument("--out", metavar="SCORES.csv", help="every score, one row a weight, neuron and feature")
@@ -250,6 +253,15 @@ def _predict(sub: Parser) -> None:
     )
 
 
+def _verb(name: str) -> Callable[..., Any]:
+    """A verb that imports what it needs when it is run: help and mistakes need not wait for torch."""
+
+    def run(options: argparse.Namespace) -> Any:
+        return getattr(import_module("medprune.verbs"), name)(options)
+
+    return run
+
+
 def _serve_options(sub: Parser) -> None:
     sub.add_argument("--port", type=int, default=8501, help="of the dashboard on this machine (8501)")
 
@@ -269,16 +281,16 @@ def _serve(options: argparse.Namespace) -> NoReturn:
 
 
 VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None], str]] = {
-    "inspect": (verbs.inspect, _inspect, "Who is in a table, and what is wrong with it."),
-    "train": (verbs.train, _train, "Train a network on a table, and test it on its locked patients."),
-    "score": (verbs.score, _score, "What every weight, neuron and feature contributes."),
+    "inspect": (_verb("inspect"), _inspect, "Who is in a table, and what is wrong with it."),
+    "train": (_verb("train"), _train, "Train a network on a table, and test it on its locked patients."),
+    "score": (_verb("score"), _score, "What every weight, neuron and feature contributes."),
     "sweep": (
-        verbs.sweep,
+        _verb("sweep"),
         _sweep,
         "What every threshold would do to tuning patients, before retraining.",
     ),
-    "prune": (verbs.prune, _prune, "Walk a path of smaller models, choose one, write its bundle."),
-    "predict": (verbs.predict, _predict, "Risks for the patients in a table."),
+    "prune": (_verb("prune"), _prune, "Walk a path of smaller models, choose one, write its bundle."),
+    "predict": (_verb("predict"), _predict, "Risks for the patients in a table."),
     "serve": (_serve, _serve_options, "Open the dashboard on this machine."),
 }
 

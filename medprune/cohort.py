@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from medprune.errors import BadInput, listed, nearest
 from medprune.intake.columns import IDENTIFIES, REPEATS, Feature, TypedColumn, typed, typed_for, unfit
-from medprune.intake.table_file import Source, TableFile, read_with_notes
+from medprune.intake.table_choices import TableChoices
+from medprune.intake.table_file import Source, TableFile, opened
 from medprune.outcome import UNKNOWN, Outcome, read_outcome
 from medprune.quality import QualityReport, Table, assess
 from medprune.splits import (
@@ -129,10 +130,12 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
     external: bool = False,
     classes: Sequence[str] | None = None,
     features: Sequence[Feature] | None = None,
+    choices: TableChoices | None = None,
 ) -> Cohort:
     """Read a table and deal its patients to train, tuning and test (60 / 20 / 20, stratified by outcome).
 
-    ``source`` is the path of a CSV or Parquet file, an upload (:class:`TableFile`) or a data frame.
+    ``source`` is the path of a CSV, Parquet or .xlsx file, an upload (:class:`TableFile`) or a data frame.
+    Files are opened in a process of its own; ``choices`` says what a file cannot (which sheet, which mark).
     ``positive`` is the label to predict, or a cut-point such as ">0". Without a ``patient`` column every
     row is a patient. For a model that exists, ``split`` reuses its split and refuses a changed table,
     unless ``external`` declares other patients, who then all go into test; ``classes`` gives its class
@@ -141,7 +144,7 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
     refuse_censoring(time, horizon)
     exclude, subgroups = _names(exclude), _names(subgroups)
     patient = _patient_column(patient, split, external)
-    read = _read(source, outcome, patient, exclude, subgroups)
+    read = _read(opened(source, choices), outcome, patient, exclude, subgroups)
     target = read_outcome(read.columns[outcome], positive=positive, classes=classes)
     places, notes = _place(read, target, seed, split, external)
     no_features = {outcome, patient, *exclude}
@@ -183,9 +186,13 @@ class _Read:
 
 
 def _read(
-    source: Source, outcome: str, patient: str | None, exclude: Sequence[str], subgroups: Sequence[str]
+    table: tuple[pd.DataFrame, tuple[str, ...]],
+    outcome: str,
+    patient: str | None,
+    exclude: Sequence[str],
+    subgroups: Sequence[str],
 ) -> _Read:
-    raw, notes = read_with_notes(source)
+    raw, notes = table
     names = [str(name) for name in raw.columns]
     check_there("outcome column", [outcome], names)
     check_there("patient column", [patient] if patient is not None else [], names)

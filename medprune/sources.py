@@ -16,7 +16,8 @@ from medprune.cohort import Cohort, load_cohort, refuse_censoring
 from medprune.errors import BadInput, listed
 from medprune.intake.adopt import Adoption, adopt_model, read_constants
 from medprune.intake.large_table import LargeTable, is_parquet
-from medprune.intake.table_file import read_with_notes
+from medprune.intake.table_choices import TableChoices
+from medprune.intake.table_file import opened
 from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.large import LargePatients, large_patients
 from medprune.model import RiskModel
@@ -32,8 +33,14 @@ def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
         exclude=tuple(options.exclude),
         time=options.time,
         horizon=options.horizon,
+        choices=choices_of(options),
         **(common | more),
     )
+
+
+def choices_of(options: Options) -> TableChoices:
+    """What the options say about the table's file."""
+    return TableChoices(sheet=options.sheet, decimal=options.decimal, encoding=options.encoding)
 
 
 def cohort_and_model(options: Options) -> tuple[Cohort, RiskModel]:
@@ -47,7 +54,7 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     """A model that says of itself what it reads: that, whatever else the table holds."""
     model = model_from(file)
     _check_read(model, options)
-    frame, notes = read_with_notes(options.data)
+    frame, notes = opened(options.data, choices_of(options))
     check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
     cohort = cohort_of(
         options,

@@ -18,7 +18,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.errors import BadInput
-from medprune.intake.columns import NUMBER_MISSING, TypedColumn, as_text
+from medprune.intake.columns import TypedColumn, as_text
+from medprune.intake.missing import NUMBER_MISSING
 
 SPLITS = ("train", "tuning", "test")
 TRAIN, TUNING, TEST = range(3)

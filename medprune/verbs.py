@@ -20,7 +20,7 @@ from medprune.cross_validation import CrossStep
 from medprune.errors import BadInput, listed
 from medprune.flow import Choice, Job, measure, run, with_test_opened
 from medprune.intake.large_table import LargeTable
-from medprune.intake.table_file import read_with_notes
+from medprune.intake.table_file import opened
 from medprune.large import SWEPT, LargePatients, in_batches, predict_large, score_large, sweep_large
 from medprune.large.patients import Watch
 from medprune.model import RiskModel
@@ -31,7 +31,7 @@ from medprune.performance import check_share
 from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
-from medprune.sources import acting, cohort_and_model, cohort_of, large_and_model, large_table
+from medprune.sources import acting, choices_of, cohort_and_model, cohort_of, large_and_model, large_table
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
 from medprune.tables import check_place, csv_bytes, risks_to, write_whole
@@ -274,7 +274,7 @@ def predict(options: Options) -> Answer:
         _tell(options, [in_batches(bundle.model, table)])
         rows = predict_large(bundle.model, table, options.out, watch=_blocks(options, "predicting"))
         return {"rows": rows, "out": options.out}, f"Risks of {rows} rows written to {options.out}."
-    frame, notes = read_with_notes(options.data)
+    frame, notes = opened(options.data, choices_of(options))
     _tell(options, notes)
     risks = bundle.predict_proba(frame)
     with risks_to(options.out, bundle.model.classes) as write:

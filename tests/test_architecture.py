@@ -14,7 +14,20 @@ PACKAGE = REPO / "medprune"
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
     ("errors", "registry", "environment", "parallel", "pareto", "nsga"),
-    ("intake", "intake.columns", "intake.table_file", "intake.large_table", "intake.tensor_file"),
+    (
+        "intake.missing",
+        "intake.table_choices",
+        "intake.table_kinds",
+        "intake.table_shape",
+        "intake.raw_table",
+        "intake.confine",
+    ),
+    ("intake.columns", "intake.tensor_file", "intake.parquet_table", "intake.decimal_marks"),
+    ("intake.large_table", "intake.text_table", "intake.workbook_check"),
+    ("intake.workbook", "intake.child"),
+    ("intake.table_bytes",),
+    ("intake.worker", "intake.safely"),
+    ("intake", "intake.table_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),
     ("cohort",),

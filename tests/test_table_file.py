@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medprune.errors import BadInput, listed, nearest
-from medprune.intake import table_file
+from medprune.intake import table_shape
 from medprune.intake.table_file import (
     NUMBER_MISSING,
     TEXT_MISSING,
@@ -124,7 +124,7 @@ def test_paths_uploads_and_data_frames_give_the_same(tmp_path: Path) -> None:
     frame = pd.DataFrame({"age": [40, 50], "sex": ["f", "m"]})
     (tmp_path / "p.csv").write_bytes(frame.to_csv(index=False).encode())
     (tmp_path / "p.parquet").write_bytes(parquet(frame))
-    sources = (tmp_path / "p.csv", str(tmp_path / "p.parquet"), TableFile("p.csv", parquet(frame)), frame)
+    sources = (tmp_path / "p.csv", str(tmp_path / "p.parquet"), TableFile("p.parquet", parquet(frame)), frame)
     for source in sources:
         read = read_table(source)
         assert typed(read["age"], "age").values.tolist() == [40.0, 50.0]
@@ -166,7 +166,7 @@ def test_the_real_tables_have_the_documented_size(shared_data: Path) -> None:
         (b'a,b\n1,2\n"Jane Doe MRN 12345,2\n3,4\n', "from line 3 on"),
         (b"a,b\n1,\x00\n", "Line 2 of 't.csv' holds bytes that are not text"),
         (b"a,b\n\x81\x8d,1\n", "encoding of 't.csv' is not known"),
-        (b"PK\x03\x04 xl/workbook.xml", "an Excel workbook or another zip archive"),
+        (b"PK\x03\x04 xl/workbook.xml", "a damaged or incomplete workbook or archive"),
         (b"\xd0\xcf\x11\xe0\xa1\xb1", "an old Excel workbook"),
         (b"<!DOCTYPE html><html>", "a web page"),
         (b"  <html><body>", "a web page"),
@@ -177,7 +177,7 @@ def test_the_real_tables_have_the_documented_size(shared_data: Path) -> None:
         (b"\xff\xd8\xff\xe0", "a JPEG picture"),
         (b"\x1f\x8b\x08", "a gzip archive"),
         (b"\x80\x04\x95abc.", "a Python pickle, which can run code and is never opened"),
-        (b"PAR1 not really", "Parquet file 't.csv' is incomplete or damaged"),
+        (b"PAR1 not really", "is a Parquet file, although its name ends in .csv"),
     ],
 )
 def test_what_is_no_table_is_refused_with_what_it_is(data: bytes, words: str) -> None:
@@ -208,6 +208,7 @@ def test_parquet_with_duplicate_names_lists_or_bytes_is_refused() -> None:
     assert "'x' occurs more than once" in refused(lambda: read_table(written([[1], [2]], ["x", "x"])))
     assert "'x' of the table hold lists" in refused(lambda: read_table(written([[[1, 2]]], ["x"])))
     assert "binary" in refused(lambda: read_table(written([[b"x"]], ["x"])))
+    assert "'t.parquet' is incomplete" in refused(lambda: read_table(b"PAR1 not really", name="t.parquet"))
     whole = parquet(pd.DataFrame({"x": range(100)}))
     for length in range(4, len(whole), 97):
         assert "incomplete or damaged" in refused(lambda cut=whole[:length]: read_table(cut))
@@ -222,8 +223,8 @@ def test_data_frames_that_are_no_table_are_refused() -> None:
 
 
 def test_too_many_columns_or_cells_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table_file, "MOST_COLUMNS", 3)
-    monkeypatch.setattr(table_file, "MOST_CELLS", 6)
+    monkeypatch.setattr(table_shape, "MOST_COLUMNS", 3)
+    monkeypatch.setattr(table_shape, "MOST_CELLS", 6)
     frame = pd.DataFrame({"a": [1, 2, 3], "b": [1, 2, 3], "c": [1, 2, 3]})
     for source in (frame, parquet(frame), frame.to_csv(index=False).encode()):
         assert "over 6 cells" in refused(lambda source=source: read_table(source))

@@ -17,28 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.errors import BadInput, listed, nearest
-
-NUMBER_MISSING = frozenset(
-    (
-        "",
-        "NA",
-        "N/A",
-        "n/a",
-        "#N/A",
-        "<NA>",
-        "NaN",
-        "nan",
-        "NAN",
-        "-nan",
-        "null",
-        "NULL",
-        "None",
-        "?",
-        ".",
-        "-",
-    )
-)
-TEXT_MISSING = frozenset(("", "?", "NaN", "nan", "null", "NULL"))
+from medprune.intake.missing import NUMBER_MISSING, TEXT_MISSING
+from medprune.intake.table_shape import clean_name
 
 AT_LEAST_NUMBERS = 5  # fewer numbers among text do not make a column numeric
 DATE_SHARE = 0.95
@@ -206,11 +186,6 @@ def as_text(column: pd.Series) -> pd.Series:
     if column.dtype.kind == "M" and all(cell is None or cell.endswith(MIDNIGHT) for cell in cells):
         cells = [cell and cell.removesuffix(MIDNIGHT) for cell in cells]
     return pd.Series(cells, dtype="str")
-
-
-def clean_name(name: object) -> str:
-    """A column name without the spaces and byte-order marks around it."""
-    return str(name).strip("\ufeff\u200b \t\r\n\xa0")
 
 
 def as_label(cell: object) -> str:

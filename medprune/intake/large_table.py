@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medprune.errors import BadInput, listed
-from medprune.intake.table_file import MOST_CELLS, PARQUET, check_local, checked_names, is_deep
+from medprune.intake.parquet_table import is_deep
+from medprune.intake.table_kinds import PARQUET, check_local
+from medprune.intake.table_shape import MOST_CELLS, checked_names
 
 if TYPE_CHECKING:  # takes a while to import: only who reads Parquet waits
     import pyarrow as pa

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from medprune.cohort import check_there
 from medprune.errors import BadInput
-from medprune.intake.columns import NUMBER_MISSING, as_text
+from medprune.intake.columns import as_text
 from medprune.intake.large_table import LargeTable
+from medprune.intake.missing import NUMBER_MISSING
 from medprune.large.ahead import ahead
 from medprune.large.outcome import LargeOutcome, survey
 from medprune.large.rows import Block, blocks, raw_column, rows_a_block

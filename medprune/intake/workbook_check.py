@@ -1,0 +1,202 @@
+"""A look through a workbook before anything builds it: how large it would become, and what it hides.
+
+An .xlsx file is a zip archive of XML. A few thousand bytes can stand for gigabytes: by compression, by a
+cell at the far end of an empty sheet, by XML entities. All are told here, while the XML streams by.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import re
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import defusedxml  # type: ignore[import-untyped]
+import defusedxml.ElementTree as SafeTree  # type: ignore[import-untyped]
+
+from medprune.errors import BadInput
+from medprune.intake.table_choices import ChoiceNeeded
+
+MOST_PARTS = 5_000
+MOST_BYTES = 500 * 1024**2  # of all parts, unpacked
+MOST_RATIO = 200  # unpacked to packed, of parts above SMALL
+SMALL = 10 * 1024**2
+MOST_FILLED = 5_000_000  # cells that the sheet has
+MOST_AREA = 10_000_000  # cells from its first to its last one, as they are laid out in memory
+WORKBOOK = "xl/workbook.xml"
+CELL = re.compile(r"([A-Z]{1,3})([0-9]{1,7})")
+
+
+@dataclass
+class Sheet:
+    """What was seen of one sheet."""
+
+    name: str
+    part: str
+    rows: int = 0  # last row and column with a value, from 1
+    columns: int = 0
+    first_row: int = 0
+    filled: int = 0
+    unsaved: int = 0  # formulas without a value
+    errors: int = 0  # cells with an error of Excel, such as a division by zero
+    merged: list[str] = field(default_factory=list)
+
+
+def checked_sheet(data: bytes, title: str, wanted: str | None) -> tuple[Sheet, tuple[str, ...]]:
+    """The sheet to read, looked through, and the names of all visible sheets.
+
+    Raises BadInput when the workbook is damaged, a bomb, or holds formulas without values or a merged
+    header; :class:`ChoiceNeeded` when it has several sheets and none is named.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_archive(archive, title)
+            sheets = _visible(archive)
+            sheet = _chosen(sheets, archive, title, wanted)
+            _look_through(archive, sheet, title)
+            for part in ("xl/sharedStrings.xml", "xl/styles.xml", "[Content_Types].xml"):
+                if part in archive.namelist():
+                    for _ in _elements(archive, part):
+                        pass
+            return sheet, tuple(sheets)
+    except (BadInput, MemoryError):
+        raise
+    except defusedxml.DefusedXmlException:
+        raise BadInput(
+            f"The workbook {title} holds XML entities, which no spreadsheet program writes; save it again "
+            "with Excel, or as CSV."
+        ) from None
+    except Exception:  # zipfile and the XML parser raise many kinds
+        raise _damaged(title) from None
+
+
+def _damaged(title: str) -> BadInput:
+    return BadInput(f"The workbook {title} is incomplete or damaged; save or upload it again.")
+
+
+def _check_archive(archive: zipfile.ZipFile, title: str) -> None:
+    """The parts are not too many and not too large, each is there once, and its name leads nowhere else."""
+    parts = archive.infolist()
+    names = [part.filename for part in parts]
+    unpacked = sum(part.file_size for part in parts)
+    packed = sum(part.compress_size for part in parts)
+    bomb = unpacked > SMALL and unpacked > MOST_RATIO * max(1, packed)
+    if bomb or unpacked > MOST_BYTES or len(parts) > MOST_PARTS:
+        raise BadInput(
+            f"The workbook {title} would unpack to {unpacked:,} bytes, which is more than is read; save the "
+            "table as CSV or Parquet."
+        )
+    if len(set(names)) < len(names) or any(name.startswith("/") or ".." in name.split("/") for name in names):
+        raise _damaged(title)
+    if any(part.flag_bits & 1 for part in parts):
+        raise BadInput(f"The workbook {title} is encrypted; save it without a password, or as CSV.")
+
+
+def _elements(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[str, Any, Any]]:
+    """Every element as it ends: its bare name, itself, and what it is in. It is then dropped."""
+    path: list[Any] = []
+    with archive.open(part) as file:
+        for event, element in SafeTree.iterparse(file, events=("start", "end"), forbid_dtd=True):
+            if event == "start":
+                path.append(element)
+                continue
+            path.pop()
+            yield element.tag.rpartition("}")[2], element, path[-1] if path else None
+            if path and element.tag.rpartition("}")[2] in ("row", "c", "si", "mergeCell", "xf", "sheet"):
+                path[-1].remove(element)
+
+
+def _visible(archive: zipfile.ZipFile) -> dict[str, str]:
+    """The visible sheets of cells: their names and the parts of the archive they are in."""
+    places = {}
+    for tag, element, _ in _elements(archive, "xl/_rels/workbook.xml.rels"):
+        if tag == "Relationship" and element.get("Type", "").endswith("/worksheet"):
+            target = element.get("Target", "")
+            whole = target.lstrip("/") if target.startswith("/") else posixpath.join("xl", target)
+            places[element.get("Id")] = posixpath.normpath(whole)
+    found = {}
+    for tag, element, _ in _elements(archive, WORKBOOK):
+        if tag == "sheet" and element.get("state", "visible") == "visible":
+            link = next((value for key, value in element.attrib.items() if key.endswith("}id")), None)
+            if link in places:
+                found[str(element.get("name"))] = places[link]
+    return found
+
+
+def _chosen(sheets: dict[str, str], archive: zipfile.ZipFile, title: str, wanted: str | None) -> Sheet:
+    if not sheets:
+        raise BadInput(f"The workbook {title} has no visible sheet of cells; save the table as CSV.")
+    if wanted is not None and wanted not in sheets:
+        raise ChoiceNeeded(
+            f"The workbook {title} has no visible sheet {wanted!r}; its sheets are "
+            f"{', '.join(map(repr, list(sheets)[:20]))}.",
+            "sheet",
+            tuple(sheets),
+        )
+    if wanted is None and len(sheets) > 1:
+        raise ChoiceNeeded(
+            f"The workbook {title} has {len(sheets)} sheets, {', '.join(map(repr, list(sheets)[:20]))}; say "
+            "which one holds the table (--sheet).",
+            "sheet",
+            tuple(sheets),
+        )
+    name = next(iter(sheets)) if wanted is None else wanted
+    return Sheet(name, sheets[name])
+
+
+def _look_through(archive: zipfile.ZipFile, sheet: Sheet, title: str) -> None:
+    """Count the sheet's cells, and refuse what could not be read as a table."""
+    for tag, element, _ in _elements(archive, sheet.part):
+        if tag == "c":
+            _count(element, sheet, title)
+        elif tag == "mergeCell":
+            sheet.merged.append(str(element.get("ref", "")))
+    if sheet.unsaved:
+        raise BadInput(
+            f"In the sheet {sheet.name!r} of {title}, {sheet.unsaved:,} formulas have no saved values; open "
+            "the workbook in Excel and save it, or save the table as CSV."
+        )
+    header = [ref for ref in sheet.merged if _rows(ref)[0] <= sheet.first_row <= _rows(ref)[1]]
+    if header:
+        raise BadInput(
+            f"The first row of the sheet {sheet.name!r} of {title} has merged cells ({header[0]}), so not "
+            "every column has a name of its own; split them and name each column in one row."
+        )
+
+
+def _count(cell: Any, sheet: Sheet, title: str) -> None:
+    kinds = {child.tag.rpartition("}")[2]: child for child in cell}
+    if "f" in kinds and ("v" not in kinds or not kinds["v"].text) and cell.get("t") != "str":
+        sheet.unsaved += 1
+    if "v" not in kinds and "is" not in kinds:
+        return  # styled and empty
+    place = CELL.fullmatch(cell.get("r", ""))
+    row, column = (int(place[2]), _number(place[1])) if place else (0, 0)
+    if not place:
+        raise _damaged(title)
+    sheet.first_row = sheet.first_row or row
+    sheet.rows, sheet.columns = max(sheet.rows, row), max(sheet.columns, column)
+    sheet.filled += 1
+    sheet.errors += cell.get("t") == "e"
+    if sheet.filled > MOST_FILLED or sheet.rows * sheet.columns > MOST_AREA:
+        raise BadInput(
+            f"The sheet {sheet.name!r} of {title} reaches to cell {cell.get('r')}, which is more than is "
+            "read from a workbook; delete what is outside the table, or save it as CSV or Parquet."
+        )
+
+
+def _number(letters: str) -> int:
+    """The number of a column: A is 1, Z 26, AA 27."""
+    number = 0
+    for letter in letters:
+        number = 26 * number + ord(letter) - 64
+    return number
+
+
+def _rows(area: str) -> tuple[int, int]:
+    """First and last row of an area such as A1:C2."""
+    found = [int(place[2]) for place in CELL.finditer(area.replace("$", ""))]
+    return (min(found), max(found)) if found else (0, 0)
