@@ -238,6 +238,7 @@ _TORCH_ACTIVATIONS = {
     "gelu": "torch.nn.GELU()",
     "silu": "torch.nn.SiLU()",
     "tanh": "torch.nn.Tanh()",
+    "sigmoid": "torch.nn.Sigmoid()",
     "identity": "torch.nn.Identity()",
 }
 
