@@ -1,7 +1,6 @@
 """A model as one safetensors file: the network's tensors, and everything else as JSON in its metadata.
 
-``FORMAT`` goes up when an older MedPrune could misread a newer file; a reader for every older number
-stays. A file that holds a mask is written compacted.
+A model with a mask is written compacted.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -20,6 +17,7 @@ from torch import Tensor
 
 from medprune.cohort import Cohort
 from medprune.compaction import compact
+from medprune.description import FORMAT, KEY, describe
 from medprune.errors import BadInput, listed, nearest
 from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.model import Origin, Recalibration, RiskModel, check_finite
@@ -27,26 +25,6 @@ from medprune.network import Network, NetworkSpec, frozen
 from medprune.performance import check_share
 from medprune.preparation import Preparation
 from medprune.tables import write_whole
-
-FORMAT = 1
-KEY = "medprune"
-
-
-def describe(model: RiskModel) -> dict[str, Any]:
-    """Everything about a model but its tensors, as JSON values."""
-    return {
-        "format": FORMAT,
-        "outcome": model.outcome,
-        "classes": list(model.classes),
-        "positive": model.positive,
-        "decision_threshold": model.act_at,
-        "inputs": [{"name": f.name, "kind": f.kind} for f in model.preparation.features],
-        "preparation": model.preparation.to_json(),
-        "network": model.network.spec.to_json(),
-        "recalibration": model.recalibration.to_json(),
-        "origin": model.origin.to_json(),
-        "versions": {name: version(name) for name in ("medprune", "torch", "onnx")},
-    }
 
 
 def check_has_format(model: RiskModel) -> RiskModel:

@@ -26,6 +26,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "silu": functional.silu,
     "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
     "identity": lambda z: z,
 }
 NORMS = ("none", "batch", "layer")

@@ -186,6 +186,7 @@ def _scalar(graph: _Graph, value: float) -> str:
 _ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
     "relu": lambda graph, value: graph.add("Relu", [value]),
     "tanh": lambda graph, value: graph.add("Tanh", [value]),
+    "sigmoid": lambda graph, value: graph.add("Sigmoid", [value]),
     "silu": lambda graph, value: graph.add("Mul", [value, graph.add("Sigmoid", [value])]),
     "gelu": _gelu,
     "identity": lambda graph, value: value,

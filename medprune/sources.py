@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from medprune.cohort import Cohort, load_cohort, refuse_censoring
+from medprune.description import KEY
 from medprune.errors import BadInput, listed
 from medprune.intake.adopt import Adoption, adopt_model, read_constants
 from medprune.intake.large_table import LargeTable, is_parquet
@@ -21,7 +22,7 @@ from medprune.intake.table_file import opened
 from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.large import LargePatients, large_patients
 from medprune.model import RiskModel
-from medprune.model_file import KEY, check_columns, check_fits, model_from
+from medprune.model_file import check_columns, check_fits, model_from
 
 
 def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:

@@ -5,10 +5,11 @@ import json
 import streamlit as st
 
 from medprune import MLP, Cohort, RiskModel, Schedule, load_cohort, performance, train_steps
+from medprune.description import KEY
 from medprune.figures import learning_curve
 from medprune.intake.adopt import SCALINGS, Adoption, adopt_model, constants_from, inferred_widths
 from medprune.intake.tensor_file import TensorFile, read_tensors
-from medprune.model_file import KEY, check_fits, model_bytes, model_from
+from medprune.model_file import check_fits, model_bytes, model_from
 from medprune.network import ACTIVATIONS, NORMS, hidden_widths
 from medprune.performance import BINARY
 from medprune.training import Epoch

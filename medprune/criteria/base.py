@@ -165,7 +165,7 @@ def _is_positive(model: RiskModel, layer: int) -> bool:
     if layer == 0 or model.mask is not None:
         return False
     tail = model.network.spec.tails[layer - 1]
-    return tail.activation == "relu" and (tail.norm == "none" or tail.norm_first)
+    return tail.activation in ("relu", "sigmoid") and (tail.norm == "none" or tail.norm_first)
 
 
 def kept_sources(mask: Mask | None, layer: int) -> Tensor | float:
