@@ -12,6 +12,7 @@ from medprune.compression import Compression, compression
 from medprune.cross_validation import cross_validate, cross_validate_steps
 from medprune.drops import Drops, drops
 from medprune.errors import BadInput, MedPruneError
+from medprune.federated import SiteSums, merge_sums, site_sums
 from medprune.fold_selection import Selection, Validation
 from medprune.kinds.verbs import score, train
 from medprune.large import LargeTable, large_patients, predict_large, score_large, sweep_large
@@ -24,6 +25,8 @@ from medprune.performance import Performance, performance
 from medprune.quantisation import quantise
 from medprune.scoring import Contributions
 from medprune.settings_search import search_settings
+from medprune.site_counts import Floor
+from medprune.sums_file import load_scores, load_sums, save_sums
 from medprune.sweep import Tradeoff, sweep
 from medprune.training import Schedule, train_steps
 
@@ -37,6 +40,7 @@ __all__ = [
     "Compression",
     "Contributions",
     "Drops",
+    "Floor",
     "LargeTable",
     "Mask",
     "MedPruneError",
@@ -45,6 +49,7 @@ __all__ = [
     "RiskModel",
     "Schedule",
     "Selection",
+    "SiteSums",
     "Split",
     "Tradeoff",
     "Validation",
@@ -59,15 +64,20 @@ __all__ = [
     "load_bundle",
     "load_cohort",
     "load_model",
+    "load_scores",
+    "load_sums",
+    "merge_sums",
     "performance",
     "predict_large",
     "prune",
     "prune_steps",
     "quantise",
     "save_model",
+    "save_sums",
     "score",
     "score_large",
     "search_settings",
+    "site_sums",
     "sweep",
     "sweep_large",
     "train",
