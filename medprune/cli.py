@@ -1,4 +1,4 @@
-"""The shell: ``medprune inspect | train | score | sweep | prune | predict | serve``.
+"""The shell: ``medprune inspect | train | score | merge | sweep | prune | predict | serve``.
 
 Exit 0 done, 2 bad input (one sentence), 1 our fault, 130 stopped by the user. With ``--json`` standard
 output carries one JSON object and nothing else; progress and notes go to standard error.
@@ -185,9 +185,12 @@ def _score(sub: Parser) -> None:
     _model(sub, required=True)
     _criterion(sub)
     sub.add_argument(
-        "--split", default="train", choices=("train", "all"), help="whose contributions (train patients)"
+        "--split",
+        default="train",
+        choices=("train", "all"),
+        help="whose contributions: train patients, or all rows of any table (train)",
     )
-    sub.add_argument("--rates", metavar="FILE", help="JSON with the rates that class_contribution smooths by")
+    sub.add_argument("--rates", metavar="FILE", help="what class_contribution smooths by: JSON, or merged")
     sub.add_argument("--balanced", action="store_true", help="give every class the same say, however rare")
     sub.add_argument(
         "--agreement",
@@ -196,7 +199,23 @@ def _score(sub: Parser) -> None:
         choices=("weight", "neuron", "feature"),
         help="remove a sample one by one, and compare: of weights, neurons or features (weight)",
     )
-    sub.add_argument("--out", metavar="SCORES.csv", help="every score, one row a weight, neuron and feature")
+    sub.add_argument(
+        "--out",
+        metavar="SCORES",
+        help="NAME.csv: a table of every score; any other name, such as NAME.json: sums and counts for merge",
+    )
+    sub.add_argument(
+        "--at-least",
+        metavar="N[,M]",
+        help="refuse sums over fewer than N patients, or M of a class (20,5)",
+    )
+
+
+def _merge(sub: Parser) -> None:
+    sub.add_argument("scores", metavar="SCORES", nargs="+", help="files that score wrote, one a site")
+    sub.add_argument(
+        "--out", required=True, metavar="SCORES", help="the merged sums, or NAME.csv: a table of every score"
+    )
 
 
 def _sweep(sub: Parser) -> None:
@@ -204,6 +223,7 @@ def _sweep(sub: Parser) -> None:
     _model(sub, required=True)
     _criterion(sub)
     _granularity(sub)
+    sub.add_argument("--scores", metavar="SCORES", help="merged sums to cut by, in place of --criterion")
     sub.add_argument(
         "--thresholds", default="101", metavar="101", help="a count, or thresholds such as 0.01,0.1"
     )
@@ -253,11 +273,11 @@ def _predict(sub: Parser) -> None:
     )
 
 
-def _verb(name: str) -> Callable[..., Any]:
+def _verb(name: str, home: str = "verbs") -> Callable[..., Any]:
     """A verb that imports what it needs when it is run: help and mistakes need not wait for torch."""
 
     def run(options: argparse.Namespace) -> Any:
-        return getattr(import_module("medprune.verbs"), name)(options)
+        return getattr(import_module(f"medprune.{home}"), name)(options)
 
     return run
 
@@ -284,6 +304,7 @@ VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None],
     "inspect": (_verb("inspect"), _inspect, "Who is in a table, and what is wrong with it."),
     "train": (_verb("train"), _train, "Train a network on a table, and test it on its locked patients."),
     "score": (_verb("score"), _score, "What every weight, neuron and feature contributes."),
+    "merge": (_verb("merge", "federated_verbs"), _merge, "Add up sums of several sites, then take the mean."),
     "sweep": (
         _verb("sweep"),
         _sweep,

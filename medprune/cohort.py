@@ -35,6 +35,7 @@ __all__ = ["Cohort", "Feature", "Split", "TableFile", "load_cohort"]
 
 PATIENTS_A_CLASS = 5  # three to train, one to tune, one to test
 PATIENTS = 20
+EXTERNAL = "The patients are external: all are used to test, none to train or tune."
 
 KeptOut = tuple[tuple[str, str], ...]  # columns that are no features, and why
 
@@ -264,7 +265,7 @@ def _place(
             "other patients, or leave --external out."
         )
     if external:
-        notes = (*notes, "The patients are external: all are used to test, none to train or tune.")
+        notes = (*notes, EXTERNAL)
         return np.where(known, TEST, NOWHERE).astype(np.int64), notes
     if split is not None:
         return _reused(read, known, split, notes)

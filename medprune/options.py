@@ -15,6 +15,7 @@ from medprune.criteria import CRITERIA, seed_setting
 from medprune.errors import BadInput, nearest
 from medprune.flow import Choice
 from medprune.fold_selection import Validation
+from medprune.model import RiskModel
 from medprune.path import COUNTS, member, method
 from medprune.performance import check_share
 from medprune.prices import Prices
@@ -22,6 +23,8 @@ from medprune.quantisation import check_way
 from medprune.scoring import check_granularity
 from medprune.selection import RULES
 from medprune.settings import settings_of
+from medprune.site_counts import Floor
+from medprune.sums_file import is_sums, load_sums
 
 
 def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
@@ -150,8 +153,11 @@ def criterion_settings(name: str, options: Options) -> dict[str, Any]:
 
 
 def _rates(path: str) -> tuple[tuple[float, ...], ...]:
+    """The rates in a file: a matrix, or the merged sums of the first of two rounds."""
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if is_sums(rows):
+            return load_sums(path).rates
         rates = tuple(tuple(float(rate) for rate in row) for row in rows)
     except (OSError, ValueError, TypeError, RecursionError):
         rates = ()
@@ -162,6 +168,25 @@ def _rates(path: str) -> tuple[tuple[float, ...], ...]:
             "and a rate in [0, 1] for every predicted one, such as [[0.9, 0.1], [0.2, 0.8]]."
         )
     return rates
+
+
+def check_rates_model(path: str, model: RiskModel) -> None:
+    """BadInput when --rates names merged class rates of another model."""
+    if is_sums(json.loads(Path(path).read_text(encoding="utf-8-sig"))):
+        load_sums(path).check_model(model)
+
+
+def sums_floor(options: Options) -> Floor | None:
+    """The floor of the sums that --out asks for; None when it names a table (.csv), or nothing."""
+    shared = options.out is not None and not options.out.lower().endswith(".csv")
+    if options.at_least is None:
+        return Floor() if shared else None
+    if not shared:
+        raise BadInput(
+            "--at-least says how many patients the sums in --out are over; name a file of sums there, such "
+            "as --out site.json."
+        )
+    return Floor.read(options.at_least)
 
 
 def check_one_of(what: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> None:

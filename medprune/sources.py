@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace as Options
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medprune.cohort import Cohort, load_cohort, refuse_censoring
+import pandas as pd
+
+from medprune.cohort import EXTERNAL, Cohort, load_cohort, refuse_censoring
 from medprune.description import KEY
 from medprune.errors import BadInput, listed
 from medprune.intake.adopt import Adoption, adopt_model, read_constants
@@ -23,6 +26,10 @@ from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.large import LargePatients, large_patients
 from medprune.model import RiskModel
 from medprune.model_file import check_columns, check_fits, model_from
+from medprune.splits import SplitRecord
+
+EVERYBODY = "All rows are used, whatever split of the model their patients are in."
+TEST_TOO = " Test patients are among them: what is chosen by these scores has seen them."
 
 
 def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
@@ -57,20 +64,32 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     _check_read(model, options)
     frame, notes = opened(options.data, choices_of(options))
     check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
-    cohort = cohort_of(
-        options,
-        frame,
-        positive=model.positive if options.positive is None else options.positive,
-        classes=model.classes,
-        split=model.origin.split,
-        external=options.external,
-        features=model.preparation.features,
-    )
+    how: dict[str, Any] = {
+        "positive": model.positive if options.positive is None else options.positive,
+        "classes": model.classes,
+        "features": model.preparation.features,
+    }
+    if getattr(options, "split", None) == "all" and not options.external:
+        cohort = _everybody(options, frame, model.origin.split, how)
+    else:
+        cohort = cohort_of(options, frame, split=model.origin.split, external=options.external, **how)
     check_fits(model, cohort)
     _check_positive(options.positive, model)
     used = {options.outcome, cohort.patient, *options.exclude, *model.features}
     unread = tuple((str(name), "the model does not read it") for name in frame.columns if name not in used)
     return replace(cohort, notes=(*notes, *cohort.notes), kept_out=unread), model
+
+
+def _everybody(
+    options: Options, frame: pd.DataFrame, split: SplitRecord | None, how: Mapping[str, Any]
+) -> Cohort:
+    """All rows of whatever table: it does not matter who is in which split of the model."""
+    usual = None if split is None else split.patient
+    named = {"patient": usual} if options.patient is None and usual in frame.columns else {}
+    cohort = cohort_of(options, frame, external=True, **named, **how)
+    own = split is not None and split.table_hash == cohort.table_hash
+    note = EVERYBODY + (TEST_TOO if own else "")
+    return replace(cohort, notes=(*(told for told in cohort.notes if told != EXTERNAL), note))
 
 
 def large_table(options: Options) -> LargeTable | None:
@@ -99,7 +118,7 @@ def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients,
             f"{file.title} is a plain state_dict, and a table that is read in batches needs a model that "
             "MedPrune wrote; adopt the model on a smaller table first."
         )
-    if not options.external:
+    if not options.external and getattr(options, "split", None) != "all":
         raise BadInput(
             f"{table.title} is read in batches, where all rows are used and no model has its split; declare "
             "its patients as other ones than the model was made on with --external."

@@ -50,6 +50,9 @@ LAYERS = (
     ("together",),
     ("evaluator", "selection", "sweep", "agreement", "ablation", "gates", "model_file"),
     ("large",),
+    ("site_counts",),
+    ("federated",),
+    ("sums_file",),
     ("candidate", "drops"),
     ("gated_training", "genome"),
     ("checkpoint",),
@@ -68,6 +71,7 @@ LAYERS = (
     ("figures",),
     ("sources", "options"),
     ("verbs",),
+    ("federated_verbs",),
     ("cli",),
 )
 TOP = ("__init__", "__main__")  # the public names, and `python -m medprune`
