@@ -214,14 +214,10 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
     st.caption(f"On tuning patients, {cut}. Widths {widths}, {model.origin.source}.")
     with st.container(horizontal=True):
         guide.next_step("pages/3_contributions.py", "Next: what contributes")
-        st.download_button(
-            "Model as safetensors",
-            data=lambda: model_bytes(model),
-            file_name="model.safetensors",
-            on_click="ignore",
-            icon=":material/download:",
-            key="download_model",
-        )
+        guide.download(
+            "Model as safetensors", lambda: model_bytes(model),
+            name="model.safetensors", kind="secondary", key="download_model",
+        )  # fmt: skip
     ask_cut_off(study, model)
     if study.epochs:
         guide.chart(

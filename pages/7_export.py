@@ -54,16 +54,11 @@ def show(finished: Finished, path: Path, cohort: Cohort) -> None:
         f"**{share(finished.candidate.sparsity)} of its {finished.granularity}s removed**.",
     )
     guide.warn_if_unknown(finished.candidate.model)
-    st.download_button(
-        "Download the bundle",
-        data=finished.zip,
-        file_name=f"medprune-bundle-{finished.bundle.about['origin']['parent'][:8]}.zip",
-        mime="application/zip",
-        type="primary",
-        icon=":material/download:",
-        on_click="ignore",
-        key="download_bundle",
-    )
+    parent = finished.bundle.about["origin"]["parent"][:8]
+    guide.download(
+        "Download the bundle", lambda: finished.zip,
+        name=f"medprune-bundle-{parent}.zip", mime="application/zip", kind="primary", key="download_bundle",
+    )  # fmt: skip
     st.warning(
         "Not reviewed: nobody has yet looked at what the smaller model does to groups of patients. "
         "Research use only.",
@@ -118,15 +113,10 @@ def smaller_still(finished: Finished, cohort: Cohort) -> None:
         "but load the file and predict 1,024 made-up patients"
         + ("." if runtime is None else f"; {runtime / MEGABYTE:,.1f} MB of it are onnxruntime's own.")
     )
-    st.download_button(
-        "Download model.int8.onnx",
-        data=measured.file,
-        file_name="model.int8.onnx",
-        mime="application/octet-stream",
-        icon=":material/download:",
-        on_click="ignore",
-        key="download_int8",
-    )
+    guide.download(
+        "Download model.int8.onnx", lambda: measured.file,
+        name="model.int8.onnx", kind="secondary", key="download_int8",
+    )  # fmt: skip
 
 
 def int8_tiles(measured: Compression) -> list[Tile]:

@@ -7,10 +7,10 @@ import logging
 import re
 import secrets
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -41,6 +41,7 @@ SAME = "no change"
 UNKNOWN = "It is unknown which of these patients this model was trained on: its figures may flatter it."
 MOST_ROWS, ROW_HEIGHT = 16, 35  # a table shows so many rows before it scrolls
 FEW = 10  # of a class in a split
+UNGUESSABLE = 8  # bytes of chance in the name of a download
 SMALL_TABLE = 100_000  # rows shown on screen; a download has them all
 
 
@@ -231,17 +232,40 @@ def chart(figure: go.Figure, *, key: str, alt: str, select: bool = False) -> Any
     }
     clicks = {"on_select": "rerun", "selection_mode": "points"} if select else {}
     event = st.plotly_chart(figure, key=f"chart_{key}", config=config, alt=alt, **clicks)
+
+    def whole() -> bytes:
+        return figure.to_html(include_plotlyjs=True, full_html=True).encode()
+
+    download("Chart as HTML", whole, name=f"{key}.html", mime="text/html", key=f"html_{key}")
+    return event if select else None
+
+
+def download(
+    label: str,
+    data: Callable[[], bytes],
+    *,
+    name: str,
+    key: str,
+    mime: str = "application/octet-stream",
+    kind: Literal["primary", "secondary", "tertiary"] = "tertiary",
+) -> None:
+    """The only way a file leaves a page; it is made when it is asked for.
+
+    Streamlit gives a file to whoever knows its address, which it makes from the file's name and, of a large
+    file, from samples of the content. The name therefore holds a part that nobody can guess and that no other
+    file shares, or two models of equal size could be taken for one another, across users too.
+    """
+    stem, dot, suffix = name.rpartition(".")
     st.download_button(
-        "Chart as HTML",
-        data=lambda: figure.to_html(include_plotlyjs=True, full_html=True).encode(),
-        file_name=f"{key}.html",
-        mime="text/html",
+        label,
+        data=data,
+        file_name=f"{stem}-{secrets.token_hex(UNGUESSABLE)}{dot}{suffix}",
+        mime=mime,
         on_click="ignore",
         icon=":material/download:",
-        type="tertiary",
-        key=f"html_{key}",
+        type=kind,
+        key=key,
     )
-    return event if select else None
 
 
 def table_height(frame: pd.DataFrame) -> int:
@@ -265,16 +289,7 @@ def table(frame: pd.DataFrame, *, key: str, **options: object) -> None:
 
 def csv_button(frame: pd.DataFrame, *, key: str, label: str) -> None:
     """A download of the whole table, safe to open in a spreadsheet."""
-    st.download_button(
-        label,
-        data=lambda: csv_bytes(frame),
-        file_name=f"{key}.csv",
-        mime="text/csv",
-        on_click="ignore",
-        icon=":material/download:",
-        type="tertiary",
-        key=f"csv_{key}",
-    )
+    download(label, lambda: csv_bytes(frame), name=f"{key}.csv", mime="text/csv", key=f"csv_{key}")
 
 
 def share(value: float) -> str:

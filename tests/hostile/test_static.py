@@ -210,6 +210,13 @@ def test_nothing_in_the_product_is_banned(path: Path) -> None:
     assert list(findings(text)) == []
 
 
+@pytest.mark.parametrize("path", sources(), ids=lambda path: path.stem)
+def test_every_download_goes_through_the_one_helper(path: Path) -> None:
+    """guide.download names files so that no two share an address."""
+    calls = path.read_text(encoding="utf-8").count("download_button(")
+    assert calls == (1 if path.name == "guide.py" else 0)
+
+
 @pytest.mark.parametrize(("snippet", "name"), BANNED.items())
 def test_each_banned_form_is_found(snippet: str, name: str) -> None:
     found = list(findings(snippet))
