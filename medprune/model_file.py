@@ -18,7 +18,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from medprune.cohort import Cohort
+from medprune.cohort import Cohort, Feature
 from medprune.compaction import compact
 from medprune.errors import BadInput, listed, nearest
 from medprune.intake.tensor_file import TensorFile, read_tensors
@@ -40,13 +40,19 @@ def describe(model: RiskModel) -> dict[str, Any]:
         "classes": list(model.classes),
         "positive": model.positive,
         "decision_threshold": model.act_at,
-        "inputs": [{"name": f.name, "kind": f.kind} for f in model.preparation.features],
+        "inputs": [_input(feature) for feature in model.preparation.features],
         "preparation": model.preparation.to_json(),
         "network": model.network.spec.to_json(),
         "recalibration": model.recalibration.to_json(),
         "origin": model.origin.to_json(),
         "versions": {name: version(name) for name in ("medprune", "torch", "onnx")},
     }
+
+
+def _input(feature: Feature) -> dict[str, Any]:
+    """One source column in plain sight; what its cells go through first, where that is anything."""
+    about: dict[str, Any] = {"name": feature.name, "kind": feature.kind}
+    return about | ({"clean": feature.clean.to_json()} if feature.clean else {})
 
 
 def check_has_format(model: RiskModel) -> RiskModel:

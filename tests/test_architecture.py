@@ -14,9 +14,12 @@ PACKAGE = REPO / "medprune"
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
     ("errors", "registry", "parallel", "pareto", "nsga"),
+    ("intake.clean", "intake.identifiers"),
     ("intake", "intake.columns", "intake.table_file", "intake.large_table", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
-    ("prices", "settings"),
+    ("prices", "settings", "treatments"),
+    ("dealing", "treating"),
+    ("reading",),
     ("cohort",),
     ("mask", "preparation", "performance", "ranked", "tables", "folds"),
     ("network",),
