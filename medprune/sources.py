@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from medprune.cohort import EXTERNAL, Cohort, load_cohort, refuse_censoring
+from medprune.cohort import Cohort, load_cohort, refuse_censoring
+from medprune.dealing import EXTERNAL
 from medprune.description import KEY
 from medprune.errors import BadInput, listed
 from medprune.intake.adopt import Adoption, adopt_model, read_constants

@@ -125,7 +125,7 @@ def _model(
         outcome=cohort.outcome,
         classes=cohort.classes,
         positive=cohort.positive,
-        origin=Origin(split=cohort.record(), seed=seed, training=training),
+        origin=Origin(split=cohort.record(), seed=seed, training=training, treatments=cohort.treatments),
     )
 
 

@@ -68,7 +68,9 @@ def adopt_model(file: TensorFile, cohort: Cohort, adoption: Adoption) -> RiskMod
         outcome=cohort.outcome,
         classes=cohort.classes,
         positive=cohort.positive,
-        origin=Origin(source="uploaded", split=cohort.record(), seed=cohort.seed),
+        origin=Origin(
+            source="uploaded", split=cohort.record(), seed=cohort.seed, treatments=cohort.treatments
+        ),
     )
 
 
