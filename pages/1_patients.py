@@ -8,15 +8,10 @@ import streamlit as st
 
 from medprune import Cohort, Split, load_cohort
 from medprune.figures import missing_bars, outcome_bars
-from medprune.intake.columns import NUMBER_MISSING
-from medprune.intake.table_file import read_table
-from medprune.performance import BINARY
-from pages.shared import cache, guide, session
+from pages.shared import cache, guide, session, upload
 from pages.shared.guide import Tile, plain, share
 from pages.shared.session import Study, Table
 
-MOST_LABELS = 20
-CUT = "\0cut"  # no label of a table
 KINDS = {
     "missing": "Missing values",
     "imbalance": "Rare outcome",
@@ -34,7 +29,6 @@ KINDS = {
     "identifier": "Identifiers",
     "few_rows": "Few patients for so many inputs",
 }
-OUTCOME_HINTS = ("outcome", "target", "label", "class", "death", "died", "diagnosis", "y")
 
 
 def start(study: Study) -> None:
@@ -47,7 +41,8 @@ def start(study: Study) -> None:
     if study.table is not None and st.button(
         f"Back to {study.table.name}", icon=":material/arrow_back:", key="back_to_table"
     ):
-        study.choosing, study.draft = False, None
+        study.choosing = False
+        study.drop_draft()
         st.rerun()
     with st.container(horizontal=True):
         for sample in cache.samples():
@@ -58,100 +53,13 @@ def start(study: Study) -> None:
                     with guide.sentences():
                         use_sample(study, sample)
                         st.rerun()
-    upload(study)
+    upload.upload(study)
 
 
 def use_sample(study: Study, sample: cache.Sample) -> None:
     table = sample.table()
     cohort = load_cohort(table.frame, outcome=sample.outcome, positive=sample.positive)
     study.use_table(table, cohort)
-
-
-def upload(study: Study) -> None:
-    st.subheader("Your own table")
-    file = st.file_uploader(
-        "One row a patient or visit; CSV, TSV or Parquet",
-        type=["csv", "tsv", "txt", "parquet", "pq"],
-        key="table_upload",
-    )
-    st.caption(
-        "The first line names the columns. Empty cells, NA and ? are missing values and stay in: no row is "
-        "dropped without saying so. Nothing leaves this machine."
-    )
-    if file is None:
-        return
-    with guide.sentences():
-        if study.draft is None or study.draft.key != file.file_id:
-            with st.spinner("Reading the table…", show_time=True):
-                study.draft = Table(file.name, read_table(file.getvalue(), name=file.name), file.file_id)
-        configure(study, study.draft)
-
-
-def configure(study: Study, table: Table) -> None:
-    """Ask what the table cannot say itself: the outcome, whose rows these are, what to leave out."""
-    frame = table.frame
-    names = list(frame.columns)
-    st.markdown(f"**{plain(table.name)}**: {len(frame):,} rows, {len(names)} columns.")
-    st.dataframe(frame.head(5), hide_index=True, key="upload_preview")
-    left, right = st.columns(2)
-    outcome = left.selectbox(
-        "Outcome: the column to predict", names, index=guessed_outcome(frame), key="outcome_column"
-    )
-    patient = right.selectbox(
-        "Patient column, when a patient has several rows",
-        [None, *(name for name in names if name != outcome)],
-        format_func=lambda name: "each row is one patient" if name is None else name,
-        key="patient_column",
-    )
-    positive = ask_positive(frame[outcome])
-    exclude = st.multiselect(
-        "Columns to leave out (known only after the outcome, or not allowed)",
-        [name for name in names if name not in (outcome, patient)],
-        key="exclude_columns",
-    )
-    if st.button("Use these patients", type="primary", key="use_table"):
-        with st.spinner("Sorting the patients…", show_time=True):
-            cohort = load_cohort(
-                frame, outcome=outcome, patient=patient, positive=positive, exclude=tuple(exclude)
-            )
-        study.use_table(table, cohort)
-        st.rerun()
-
-
-def guessed_outcome(frame: pd.DataFrame) -> int:
-    """The first column that is called like an outcome, else the last one with a few values, else the last."""
-    names = list(frame.columns)
-    called = [place for place, name in enumerate(names) if name.lower() in OUTCOME_HINTS]
-    few = [place for place in range(len(names)) if BINARY <= frame.iloc[:, place].nunique() <= MOST_LABELS]
-    return [*called[:1], *few[-1:], len(names) - 1][0]
-
-
-def ask_positive(values: pd.Series) -> str | None:
-    """Which label counts as the outcome, or which cut-point; None leaves it to the table."""
-    present = values.dropna().astype(str).str.strip()
-    labels = sorted(label for label in present.unique() if label)
-    numbers = pd.to_numeric(present.where(~present.isin(NUMBER_MISSING)), errors="coerce").dropna()
-    numeric = len(numbers) >= (~present.isin(NUMBER_MISSING)).sum()
-    if len(labels) <= MOST_LABELS:
-        choice = st.selectbox(
-            "What to predict",
-            [None, *labels, *([CUT] if numeric and len(labels) > BINARY else [])],
-            format_func=lambda label: {None: "every label, as it stands", CUT: "a cut-point"}.get(
-                label, f"{label} against the rest"
-            ),
-            key="positive_label",
-        )
-        if choice != CUT:
-            return None if choice is None else str(choice)
-    elif not numeric:
-        return None
-    else:
-        st.info(
-            f"The outcome has {len(labels):,} different values: choose a cut-point.",
-            icon=":material/content_cut:",
-        )
-    cut = st.number_input("Predict values of at least", value=float(numbers.median()), key="cut_point")
-    return f">={cut:g}"
 
 
 def show(study: Study, cohort: Cohort, table: Table) -> None:

@@ -26,7 +26,7 @@ LAYERS = (
         "intake.identifiers",
     ),
     ("intake.columns", "intake.tensor_file", "intake.parquet_table", "intake.decimal_marks"),
-    ("intake.large_table", "intake.text_table", "intake.workbook_check"),
+    ("intake.large_table", "intake.text_table", "intake.workbook_check", "intake.roles"),
     ("intake.workbook", "intake.child"),
     ("intake.table_bytes",),
     ("intake.worker", "intake.safely"),

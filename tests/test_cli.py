@@ -521,11 +521,11 @@ BAD_TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame | bytes], str]
     ),
     "nothing to predict from": (lambda t: t[["stage"]].assign(empty=np.nan), "No column is left"),
     "ragged": (lambda t: t.to_csv(index=False).encode() + b"1,2,CANARY\n", "Line 122"),
-    "a workbook": (lambda _: b"PK\x03\x04 CANARY", "Excel workbook"),
+    "a workbook": (lambda _: b"PK\x03\x04 CANARY", "incomplete workbook or archive"),
     "a web page": (lambda _: b"<html>CANARY</html>", "web page"),
     "a pickle": (lambda _: b"\x80\x04CANARY", "never opened"),
     "bytes": (lambda _: b"a,b\n\0CANARY,2\n", "bytes that are not text"),
-    "a damaged Parquet file": (lambda _: b"PAR1CANARY", "is incomplete or damaged"),
+    "a damaged Parquet file": (lambda _: b"PAR1CANARY", "is a Parquet file, although its name ends in .csv"),
 }  # fmt: skip
 
 

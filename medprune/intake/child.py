@@ -52,7 +52,7 @@ class Answer:
 @contextlib.contextmanager
 def asked(
     job: str,
-    source: bytes | Path,
+    source: bytes | Path | IO[bytes],
     request: Mapping[str, Any],
     *,
     title: str,
@@ -78,7 +78,7 @@ def asked(
 
 
 @contextlib.contextmanager
-def _as_file(source: bytes | Path, title: str, limits: Limits) -> Iterator[IO[bytes]]:
+def _as_file(source: bytes | Path | IO[bytes], title: str, limits: Limits) -> Iterator[IO[bytes]]:
     """The upload as an open file that the child inherits; nothing of it is looked at here."""
     if isinstance(source, bytes):
         _check_size(len(source), title, limits)
@@ -87,11 +87,12 @@ def _as_file(source: bytes | Path, title: str, limits: Limits) -> Iterator[IO[by
             file.seek(0)
             yield file
         return
-    with _opened(source) as file:
+    with _opened(source) if isinstance(source, Path) else contextlib.nullcontext(source) as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise _not_readable(source)
         _check_size(about.st_size, title, limits)
+        file.seek(0)
         yield file
 
 
@@ -104,7 +105,7 @@ def _opened(path: Path) -> IO[bytes]:
         raise _not_readable(path) from None
 
 
-def _not_readable(path: Path) -> BadInput:
+def _not_readable(path: object) -> BadInput:
     return BadInput(f"The file {str(path)!r} cannot be read; check that it is a file you may open.")
 
 

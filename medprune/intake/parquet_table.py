@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from medprune.errors import BadInput, listed
 from medprune.intake.raw_table import RawTable
-from medprune.intake.table_shape import check_rows, check_size, checked_names, name_notes
+from medprune.intake.table_shape import check_bytes, check_rows, check_size, checked_names, name_notes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROWS = 65_536  # decoded at a time
-MOST_DECODED = 2**30  # bytes; what the file itself says of its size is not to be relied on
 DEEP_TYPES = "list|large_list|fixed_size|struct|map|dense_union|sparse_union|.*binary|extension|.*_view"
 NAMELESS_INDEX = re.compile(r"__index_level_\d+__")
 
@@ -42,6 +41,8 @@ def parquet_table(data: bytes, title: str) -> RawTable:
                 f"Columns {listed(deep)} of {title} hold lists, records or binary data; leave them out."
             )
         table = _unpacked(file, title).select(wanted).replace_schema_metadata(None)
+    except MemoryError:
+        raise
     except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, OverflowError):
         raise BadInput(
             f"The Parquet file {title} is incomplete or damaged; export or upload it again."
@@ -56,17 +57,24 @@ def _unpacked(file: Any, title: str) -> pa.Table:
 
     batches, decoded, rows = [], 0, 0
     for batch in file.iter_batches(ROWS, use_threads=False):
-        decoded, rows = decoded + batch.nbytes, rows + batch.num_rows
-        if decoded > MOST_DECODED:
-            raise BadInput(
-                f"The file {title} holds more than {MOST_DECODED:,} bytes of values; leave out rows, or "
-                "columns not needed."
-            )
         batch.validate(full=True)
+        decoded, rows = decoded + sum(map(_bytes, batch.columns)), rows + batch.num_rows
+        check_bytes(decoded, title)  # what the file itself says of its size is not to be relied on
         batches.append(batch)
     if rows != file.metadata.num_rows:
         raise ValueError("fewer rows than announced")
     return pa.Table.from_batches(batches)
+
+
+def _bytes(column: pa.Array) -> int:
+    """What the values take; words in a dictionary count once for each row that has them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if pa.types.is_dictionary(column.type) and not pa.types.is_primitive(column.type.value_type):
+        lengths = pc.binary_length(column.dictionary)
+        return int(pc.sum(lengths.take(column.indices)).as_py() or 0)
+    return int(column.nbytes)
 
 
 def _wanted(schema: pa.Schema) -> list[str]:

@@ -11,7 +11,7 @@ import io
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 from medprune.intake.child import Answer, asked
 from medprune.intake.confine import Limits
@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # take a while to import
 
     from medprune.intake.tensor_file import TensorFile
 
-Upload: TypeAlias = "str | os.PathLike[str] | bytes"
+Upload: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes]"
 USUAL, DETECT = Limits(), TableChoices()
 
 
@@ -44,7 +44,7 @@ class TableRead:
 def read_table_safely(
     source: Upload, *, name: str, choices: TableChoices = DETECT, limits: Limits = USUAL
 ) -> TableRead:
-    """Read a CSV, TSV, Parquet or .xlsx file, given as a path or as bytes, in a child process.
+    """Read a CSV, TSV, Parquet or .xlsx file (its path, its bytes, or itself opened) in a child process.
 
     ``name`` is what sentences call the file, and is never used as a path. Raises BadInput when it is no
     table, is damaged, or costs more than ``limits``; :class:`~medprune.intake.table_choices.ChoiceNeeded`
@@ -67,11 +67,11 @@ def read_model_safely(source: Upload, *, name: str, limits: Limits = USUAL) -> T
         return _tensors(answer)
 
 
-def _local(source: Upload) -> bytes | Path:
-    if isinstance(source, bytes):
-        return source
-    check_local(source)
-    return Path(source)
+def _local(source: Upload) -> bytes | Path | IO[bytes]:
+    if isinstance(source, str | os.PathLike):
+        check_local(source)
+        return Path(source)
+    return source
 
 
 def _frame(answer: Answer) -> pd.DataFrame:

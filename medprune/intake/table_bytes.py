@@ -8,6 +8,7 @@ from medprune.intake.parquet_table import parquet_table
 from medprune.intake.raw_table import RawTable
 from medprune.intake.table_choices import TableChoices
 from medprune.intake.table_kinds import kind_of, titled
+from medprune.intake.table_shape import check_bytes
 from medprune.intake.text_table import text_table
 from medprune.intake.workbook import workbook_table
 
@@ -26,5 +27,6 @@ def table_of(data: bytes, *, name: str = "", choices: TableChoices | None = None
         read = workbook_table(data, title, choices)
     else:
         read = text_table(data, title, choices)
+    check_bytes(read.table.nbytes, title)
     size = {"rows": read.table.num_rows, "columns": read.table.num_columns, "bytes": len(data)}
     return replace(read, manifest=read.manifest | size)

@@ -10,6 +10,7 @@ from medprune.errors import BadInput, listed
 
 MOST_COLUMNS = 10_000
 MOST_CELLS = 50_000_000
+MOST_BYTES = 2**30  # of values, decoded
 LONGEST_NAME = 1_000  # characters of a column's name
 AROUND = "\ufeff\u200b \t\r\n\xa0"  # spaces and byte-order marks around a name
 
@@ -72,6 +73,15 @@ def check_size(rows: int, columns: int, title: str) -> None:
     if rows * columns > MOST_CELLS:
         raise BadInput(
             f"There are over {MOST_CELLS:,} cells in {title}; leave out rows, or columns not needed."
+        )
+
+
+def check_bytes(decoded: int, title: str) -> None:
+    """BadInput when the values of a table, unpacked, take more memory than a table may."""
+    if decoded > MOST_BYTES:
+        raise BadInput(
+            f"The file {title} holds more than {MOST_BYTES:,} bytes of values; leave out rows, or columns "
+            "not needed."
         )
 
 

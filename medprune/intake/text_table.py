@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from medprune.errors import BadInput
+from medprune.errors import BadInput, listed
 from medprune.intake.decimal_marks import mend_numbers
 from medprune.intake.raw_table import RawTable
 from medprune.intake.table_choices import DELIMITERS, ENCODINGS, TableChoices, known_encoding
@@ -44,6 +44,12 @@ def text_table(data: bytes, title: str, choices: TableChoices) -> RawTable:
     if not text.endswith(("\n", "\r")):
         notes.append("The file does not end with a line break; check that its last line is complete.")
     table, decimal, more = mend_numbers(table, delimiter, choices.decimal)
+    codes = [name for name in table.column_names if _holds_codes(table.column(name))]
+    if codes:
+        notes.append(
+            f"The cells of {listed(codes)} begin with zeros or have more than 15 digits, as codes do; leave "
+            "the column out if it numbers patients or samples."
+        )
     manifest = {"kind": "text", "encoding": encoding, "delimiter": delimiter, "decimal": decimal}
     return RawTable(table, (*notes, *more), manifest)
 
@@ -134,6 +140,14 @@ def _columns(text: str, delimiter: str, title: str) -> tuple[pa.Table, list[str]
         raise BadInput(f"The file {title} has column names but no rows; export the table with its rows.")
     columns = [pa.chunked_array(parts) for parts in zip(*chunks, strict=True)]
     return pa.table(columns, names=names), header
+
+
+def _holds_codes(column: pa.ChunkedArray) -> bool:
+    """Whether most cells are digits that a number would not keep."""
+    import pyarrow.compute as pc
+
+    found = pc.match_substring_regex(column, r"^\s*(?:0[0-9]+|[0-9]{16,})\s*$")
+    return int(pc.sum(found).as_py() or 0) > len(column) / 2
 
 
 def _delimiter(text: str) -> str:

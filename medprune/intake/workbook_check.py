@@ -155,9 +155,10 @@ def _look_through(archive: zipfile.ZipFile, sheet: Sheet, title: str) -> None:
         elif tag == "mergeCell":
             sheet.merged.append(str(element.get("ref", "")))
     if sheet.unsaved:
+        how = "formula has no saved value" if sheet.unsaved == 1 else "formulas have no saved values"
         raise BadInput(
-            f"In the sheet {sheet.name!r} of {title}, {sheet.unsaved:,} formulas have no saved values; open "
-            "the workbook in Excel and save it, or save the table as CSV."
+            f"In the sheet {sheet.name!r} of {title}, {sheet.unsaved:,} {how}; open the workbook in Excel "
+            "and save it, or save the table as CSV."
         )
     header = [ref for ref in sheet.merged if _rows(ref)[0] <= sheet.first_row <= _rows(ref)[1]]
     if header:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import IO, Any
 
 import pandas as pd
 import streamlit as st
@@ -21,6 +21,8 @@ from medprune import (
     Tradeoff,
 )
 from medprune.flow import Measured
+from medprune.intake import TableChoices, TableRead
+from medprune.intake.roles import Suggestion
 from medprune.path import acting_at
 from medprune.prices import Prices
 from medprune.ranking import USUAL_SCOPE
@@ -43,6 +45,23 @@ class Table:
     source: str = ""
     licence: str = ""
     about: str = ""
+
+
+@dataclass
+class Draft:
+    """An upload that nobody has accepted yet: a file without a name, and how it is read so far.
+
+    ``read`` is None when it is refused, and ``sentence`` says why; ``sheets`` are those to choose from.
+    """
+
+    name: str
+    file: IO[bytes]
+    number: int  # tells uploads apart
+    choices: TableChoices = field(default_factory=TableChoices)
+    read: TableRead | None = None
+    roles: list[Suggestion] = field(default_factory=list)
+    sentence: str = ""
+    sheets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,8 @@ class Study:
 
     owner: str = login.LOCAL
     table: Table | None = None
-    draft: Table | None = None  # uploaded, but not yet in use
+    draft: Draft | None = None  # uploaded, but not yet in use
+    uploads: int = 0  # files taken so far
     choosing: bool = False  # other patients are being looked for; what there is stays until they are found
     cohort: Cohort | None = None
     model: RiskModel | None = None
@@ -140,8 +160,15 @@ class Study:
         if page != self.page:
             self.page, self.visits = page, self.visits + 1
 
+    def drop_draft(self) -> None:
+        """Forget the upload that was not accepted; its file is gone with it."""
+        if self.draft is not None:
+            self.draft.file.close()
+        self.draft = None
+
     def use_table(self, table: Table, cohort: Cohort) -> None:
-        self.table, self.draft, self.choosing = table, None, False
+        self.drop_draft()
+        self.table, self.choosing = table, False
         self.cohort = cohort
         self.test_openings = 0
         self.prices = Prices()

@@ -56,7 +56,7 @@ def trained(app: AppTest) -> AppTest:
 
 def uploaded(app: AppTest, frame: pd.DataFrame, name: str = "mine.csv") -> AppTest:
     data = frame.to_csv(index=False).encode()
-    return healthy(app.file_uploader(key="table_upload").set_value((name, data, "text/csv")).run())
+    return healthy(app.file_uploader[0].set_value((name, data, "text/csv")).run())
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -183,7 +183,7 @@ def test_a_bad_table_is_a_sentence_and_the_study_stays(app: AppTest) -> None:
     before = (study.table, study.cohort, study.model)
     app.button(key="other_patients").click().run()
     for data in (b"", b"a,b\n", b"a,a\n1,2\n", b"\x80\x04anything", b"<html>log in</html>"):
-        app.file_uploader(key="table_upload").set_value(("bad.csv", data or b" ", "text/csv")).run()
+        app.file_uploader[0].set_value(("bad.csv", data or b" ", "text/csv")).run()
         assert healthy(app).error, data
     assert (study.table, study.cohort, study.model) == before
     healthy(app.button(key="back_to_table").click().run())
