@@ -187,13 +187,12 @@ def _adopted(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
 def _adoption(options: Options, file: TensorFile) -> Adoption:
     known = known_activations(file)
     if (options.activation is None and not known) or options.scaling is None:
-        what = "does not say how its inputs are made; add "
+        what = "does not say how its inputs are made; add"
         if not known:
-            what = (
-                "is a plain state_dict and does not say how it was built; add --activation (relu, ...) and "
-            )
+            built = "is a plain state_dict and does not say how it was built"
+            what = f"{built}; add --activation (such as relu) and"
         raise BadInput(
-            f"{file.title} {what}--scaling (fitted, scaled, or constants=FILE.json), and --columns when the "
+            f"{file.title} {what} --scaling (fitted, scaled, or constants=FILE.json), and --columns when the "
             "table's order differs."
         )
     scaling, _, constants = options.scaling.partition("=")

@@ -117,19 +117,17 @@ def _damaged(title: str) -> BadInput:
 
 def _header(data: bytes, title: str) -> tuple[dict[str, Any], int]:
     """The parsed header, and where the tensors' bytes begin."""
-    if len(data) < 10 or data[8:9] not in (b"{", b" "):  # noqa: PLR2004 - the 8-byte header length and "{}"
-        raise BadInput(
-            f"{title} is neither a safetensors file nor a PyTorch state_dict; "
-            "export the model as one of them."
-        )
     length = int.from_bytes(data[:8], "little")
-    if length > LARGEST_HEADER:
+    if data[8:9] in (b"{", b" ") and length > LARGEST_HEADER:
         raise BadInput(
             f"{title} is no valid safetensors file: its header would have {length:,} bytes; "
             "copy or export it again."
         )
-    if data[8:9] != b"{":
-        raise _damaged(title)
+    if len(data) < 10 or data[8:9] != b"{":  # noqa: PLR2004 - the 8-byte header length and "{}"
+        raise BadInput(
+            f"{title} is neither a safetensors file nor a PyTorch state_dict; "
+            "export the model as one of them."
+        )
     if length > len(data) - 8:
         raise BadInput(
             f"{title} is incomplete: its header announces {length + 8:,} bytes or more and "
