@@ -134,9 +134,9 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
 
 
 def _model(sub: Parser, *, required: bool) -> None:
-    about = "a safetensors file, or a PyTorch state_dict" + ("" if required else " (train one first)")
+    about = "a model: safetensors, state_dict, ONNX or skops" + ("" if required else " (train one first)")
     sub.add_argument("--model", required=required, metavar="MODEL", help=about)
-    group = sub.add_argument_group("a plain state_dict needs these too")
+    group = sub.add_argument_group("what the file does not say (a plain state_dict says none of it)")
     group.add_argument("--activation", metavar="NAME", help="relu, gelu, silu, tanh, sigmoid or identity")
     group.add_argument(
         "--scaling", metavar="HOW", help="of its inputs: fitted (here), scaled (already), constants=FILE.json"

@@ -19,7 +19,8 @@ from medprune.cohort import Cohort
 from medprune.compaction import compact
 from medprune.description import FORMAT, KEY, describe
 from medprune.errors import BadInput, listed, nearest
-from medprune.intake.tensor_file import TensorFile, read_tensors
+from medprune.intake.foreign import read_model_file
+from medprune.intake.tensor_file import TensorFile
 from medprune.model import Origin, Recalibration, RiskModel, check_finite
 from medprune.network import Network, NetworkSpec, frozen
 from medprune.performance import check_share
@@ -59,21 +60,28 @@ def fingerprint(model: RiskModel) -> str:
 
 
 def load_model(path: str | Path | bytes, cohort: Cohort | None = None, *, name: str = "") -> RiskModel:
-    """A model that MedPrune wrote, checked against the cohort it shall be used on.
+    """A model that describes itself, ours or from scikit-learn or ONNX, checked against its cohort.
 
-    Raises BadInput for a damaged or foreign file, NaN weights, and inputs or classes that do not
-    match the table. A plain state_dict goes through :func:`medprune.intake.adopt.adopt_model`.
+    A foreign model takes the cohort's outcome, class order and, where it only numbers its columns, the
+    cohort's features as they stand. Raises BadInput for a damaged file, NaN weights, and inputs or classes
+    that do not match. What does not describe itself goes through :func:`medprune.intake.adopt.adopt_model`.
     """
-    file = read_tensors(path, name=name)
+    from medprune.intake.completion import described_model, for_cohort, is_foreign
+
+    file = read_model_file(path, name=name)
     if KEY not in file.metadata:
         raise BadInput(
-            f"{file.title} holds weights without their description (a plain state_dict); say its activation, "
-            "the order of its input columns and how they are scaled (--activation, --columns, --scaling)."
+            f"{file.title} holds weights without their description (as a plain state_dict); say its "
+            "activation, the order of its input columns and how they are scaled (--activation, --columns, "
+            "--scaling)."
         )
-    model = model_from(file)
-    if cohort is not None:
-        check_fits(model, cohort)
-    return model
+    if cohort is None or not is_foreign(file):
+        model = model_from(file)
+        if cohort is not None:
+            check_fits(model, cohort)
+        return model
+    offered = [feature.name for feature in cohort.features]
+    return for_cohort(described_model(file, offered=offered), cohort, file)
 
 
 def model_from(file: TensorFile) -> RiskModel:

@@ -7,6 +7,7 @@ float32 afterwards, as in the preparation. The only output, ``risks`` (N, classe
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from medprune.compaction import compact
+from medprune.intake.described import CLASSES_KEY
 from medprune.model import RiskModel
 from medprune.network import Tail
 from medprune.preparation import CategoryCode, NumberCode, Preparation
@@ -84,6 +86,7 @@ def onnx_model(model: RiskModel) -> onnx.ModelProto:
         producer_name="medprune",
     )
     proto.ir_version = IR_VERSION
+    helper.set_model_props(proto, {CLASSES_KEY: json.dumps(list(small.classes))})
     return proto
 
 

@@ -439,7 +439,7 @@ def test_a_damaged_bundle_is_told(folder: Path, tmp_path: Path) -> None:
         (broken("model.json", b"{"), "model.json of .* is damaged"),
         (broken("model.json", b"[]"), "model.json of .* is damaged"),
         (broken("model.safetensors", weights[:-9]), "'model.safetensors' is incomplete"),
-        (broken("model.safetensors", b""), "neither a safetensors"),
+        (broken("model.safetensors", b""), "is empty"),
     ):
         with pytest.raises(BadInput, match=words):
             load_bundle(path)

@@ -57,7 +57,8 @@ class TensorFile:
 
 def read_tensors(source: str | Path | bytes, *, name: str = "") -> TensorFile:
     """Tensors of a safetensors file or state_dict. Raises BadInput; nothing in the file is executed."""
-    data, title = _read(source, name)
+    data, called = read_bytes(source, name)
+    title = title_of(called)
     if data[8:9] == b"{" and data[5:8] == b"\0\0\0":  # looked for first: a length may begin like the others
         return _checked(_safetensors(data, title))
     if data[:2] == b"PK":
@@ -67,15 +68,21 @@ def read_tensors(source: str | Path | bytes, *, name: str = "") -> TensorFile:
     return _checked(_safetensors(data, title))
 
 
-def _read(source: str | Path | bytes, name: str) -> tuple[bytes, str]:
+def title_of(name: str) -> str:
+    """What to call a file in a sentence."""
+    return f"The file {name!r}" if name else "The uploaded file"
+
+
+def read_bytes(source: str | Path | bytes, name: str = "") -> tuple[bytes, str]:
+    """The bytes of a file, and its name. Raises BadInput when it cannot be read, or is too large."""
     if isinstance(source, bytes):
-        return source, f"The file {name!r}" if name else "The uploaded file"
+        return source, name
     path = Path(source)
-    title = f"The file {path.name!r}"
+    title = title_of(path.name)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise BadInput(f"{title} is larger than 2 GB, which is more than MedPrune reads.")
-        return path.read_bytes(), title
+        return path.read_bytes(), path.name
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
         raise BadInput(f"{title} could not be read ({reason}); check its place and name.") from error
@@ -98,22 +105,28 @@ def _safetensors(data: bytes, title: str) -> TensorFile:
     return TensorFile(title, tensors, texts, ordered=False)
 
 
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The text metadata of a safetensors file; BadInput when its header is damaged."""
+    said = _header(data, "The file")[0].get("__metadata__")
+    return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+
+
 def _damaged(title: str) -> BadInput:
     return BadInput(f"{title} is a damaged or incomplete safetensors file; copy or upload it again.")
 
 
 def _header(data: bytes, title: str) -> tuple[dict[str, Any], int]:
     """The parsed header, and where the tensors' bytes begin."""
+    length = int.from_bytes(data[:8], "little")
+    if data[8:9] in (b"{", b" ") and length > LARGEST_HEADER:
+        raise BadInput(
+            f"{title} is no valid safetensors file: its header would have {length:,} bytes; "
+            "copy or export it again."
+        )
     if len(data) < 10 or data[8:9] != b"{":  # noqa: PLR2004 - the 8-byte header length and "{}"
         raise BadInput(
             f"{title} is neither a safetensors file nor a PyTorch state_dict; "
             "export the model as one of them."
-        )
-    length = int.from_bytes(data[:8], "little")
-    if length > LARGEST_HEADER:
-        raise BadInput(
-            f"{title} is no valid safetensors file: its header would have {length:,} bytes; "
-            "copy or export it again."
         )
     if length > len(data) - 8:
         raise BadInput(
@@ -155,6 +168,11 @@ def _check_layout(header: Mapping[str, Any], room: int, title: str) -> None:
         if begin != end:
             raise BadInput(f"{title} is damaged: its layout is inconsistent at {name!r}; export it again.")
         end = after
+    if end > MOST_BYTES:
+        raise BadInput(
+            f"{title} needs {end / 1024**3:,.1f} GB for its tensors; at most "
+            f"{MOST_BYTES / 1024**3:.0f} GB are read."
+        )
     if end > room:
         raise BadInput(
             f"{title} is incomplete: {end - room:,} of {end:,} bytes of its tensors are missing; "
