@@ -21,11 +21,19 @@ from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.large import LargePatients, large_patients
 from medprune.model import RiskModel
 from medprune.model_file import KEY, check_columns, check_fits, model_from
+from medprune.quality import read_ranges
+from medprune.treatments import of_the_table
 
 
 def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
     """The cohort that the options describe; ``source`` is the table when it has been read already."""
-    common = {"patient": options.patient, "positive": options.positive, "seed": options.seed}
+    common = {
+        "patient": options.patient,
+        "positive": options.positive,
+        "seed": options.seed,
+        "treatments": tuple(options.treat),
+        "ranges": None if options.ranges is None else read_ranges(options.ranges),
+    }
     return load_cohort(
         options.data if source is None else source,
         outcome=options.outcome,
@@ -47,6 +55,7 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     """A model that says of itself what it reads: that, whatever else the table holds."""
     model = model_from(file)
     _check_read(model, options)
+    _refuse_treatments(options)
     frame, notes = read_with_notes(options.data)
     check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
     cohort = cohort_of(
@@ -57,6 +66,7 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
         split=model.origin.split,
         external=options.external,
         features=model.preparation.features,
+        treatments=() if options.external else of_the_table(model.origin.treatments, options.outcome),
     )
     check_fits(model, cohort)
     _check_positive(options.positive, model)
@@ -97,6 +107,7 @@ def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients,
             "its patients as other ones than the model was made on with --external."
         )
     refuse_censoring(options.time, options.horizon)
+    _refuse_treatments(options)
     model = model_from(file)
     _check_read(model, options)
     _check_positive(options.positive, model)
@@ -109,6 +120,14 @@ def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients,
         exclude=options.exclude,
     )
     return replace(patients, notes=(*file.notes, *patients.notes)), acting(model, options)
+
+
+def _refuse_treatments(options: Options) -> None:
+    if options.treat:
+        raise BadInput(
+            "The model treats the table as it was trained to; leave --treat out, or train a new model with "
+            "it."
+        )
 
 
 def _check_read(model: RiskModel, options: Options) -> None:

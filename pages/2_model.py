@@ -129,6 +129,7 @@ def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
         exclude=cohort.exclude,
         split=seen,
         classes=model.classes,
+        treatments=cohort.treatments,
     )
 
 
