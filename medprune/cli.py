@@ -115,6 +115,17 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
     sub.add_argument(
         "--exclude", metavar="COL", nargs="+", action="extend", default=[], help="columns to leave out"
     )
+    if outcome:
+        sub.add_argument(
+            "--treat",
+            metavar="ID",
+            action="append",
+            default=[],
+            help="a treatment that `inspect` lists, such as sentinel-missing:chol:0, or: suggested",
+        )
+        sub.add_argument(
+            "--ranges", metavar="FILE", help="plausible ranges and units of one's own (CSV, see ranges.csv)"
+        )
     sub.add_argument(
         "--act-at", type=float, metavar="P", help="act on a risk of at least P (the model's, or 0.5)"
     )
@@ -172,6 +183,7 @@ def _granularity(sub: Parser) -> None:
 
 def _inspect(sub: Parser) -> None:
     _table(sub)
+    sub.add_argument("--table-one", action="store_true", help="describe the patients by outcome (Table 1)")
 
 
 def _train(sub: Parser) -> None:

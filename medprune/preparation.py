@@ -181,17 +181,18 @@ class Preparation:
         return typed_for(frame, self.features)
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
-        """Prepared columns (N, columns) of a typed frame."""
+        """Prepared columns (N, columns) of a typed frame, cleaned or not: cleaning twice changes nothing."""
         numbers = np.empty((len(self.numbers), len(frame)))
         for place, code in enumerate(self.numbers):
-            numbers[place] = frame[code.name].to_numpy(np.float64)
+            numbers[place] = code.clean.numbers(frame[code.name].to_numpy(np.float64))
         return self.encode(numbers, self.codes(frame))
 
     def codes(self, frame: pd.DataFrame) -> NDArray[np.int64]:
         """The codes (categories, N) of the text columns of a typed frame."""
         codes = np.empty((len(self.categories), len(frame)), dtype=np.int64)
         for place, code in enumerate(self.categories):
-            codes[place] = code.codes(frame[code.name])
+            values = frame[code.name]
+            codes[place] = code.codes(code.clean.categories(values) if code.clean else values)
         return codes
 
     def encode(self, numbers: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -35,7 +35,9 @@ from medprune.intake.tensor_file import TensorFile
 from medprune.large import LargePatients, large_patients
 from medprune.model import RiskModel
 from medprune.model_file import check_columns, check_fits, model_from
+from medprune.quality import read_ranges
 from medprune.splits import SplitRecord
+from medprune.treatments import of_the_table
 
 EVERYBODY = "All rows are used, whatever split of the model their patients are in."
 TEST_TOO = " Test patients are among them: what is chosen by these scores has seen them."
@@ -43,7 +45,13 @@ TEST_TOO = " Test patients are among them: what is chosen by these scores has se
 
 def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
     """The cohort that the options describe; ``source`` is the table when it has been read already."""
-    common = {"patient": options.patient, "positive": options.positive, "seed": options.seed}
+    common = {
+        "patient": options.patient,
+        "positive": options.positive,
+        "seed": options.seed,
+        "treatments": tuple(options.treat),
+        "ranges": None if options.ranges is None else read_ranges(options.ranges),
+    }
     return load_cohort(
         options.data if source is None else source,
         outcome=options.outcome,
@@ -76,6 +84,7 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     """A model that says of itself what it reads: that, whatever else the table holds."""
     model = model_from(file)
     _check_read(model, options)
+    _refuse_treatments(options)
     frame, notes = opened(options.data, choices_of(options))
     check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
     how: dict[str, Any] = {
@@ -83,10 +92,13 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
         "classes": model.classes,
         "features": model.preparation.features,
     }
-    if getattr(options, "split", None) == "all" and not options.external:
+    if options.external:
+        cohort = cohort_of(options, frame, split=model.origin.split, external=True, **how)
+    elif getattr(options, "split", None) == "all":
         cohort = _everybody(options, frame, model.origin.split, how)
     else:
-        cohort = cohort_of(options, frame, split=model.origin.split, external=options.external, **how)
+        how["treatments"] = of_the_table(model.origin.treatments, options.outcome)
+        cohort = cohort_of(options, frame, split=model.origin.split, **how)
     check_fits(model, cohort)
     _check_positive(options.positive, model)
     used = {options.outcome, cohort.patient, *options.exclude, *model.features}
@@ -138,6 +150,7 @@ def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients,
             "its patients as other ones than the model was made on with --external."
         )
     refuse_censoring(options.time, options.horizon)
+    _refuse_treatments(options)
     model = model_from(file)
     _check_read(model, options)
     _check_positive(options.positive, model)
@@ -150,6 +163,14 @@ def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients,
         exclude=options.exclude,
     )
     return replace(patients, notes=(*file.notes, *patients.notes)), acting(model, options)
+
+
+def _refuse_treatments(options: Options) -> None:
+    if options.treat:
+        raise BadInput(
+            "The model treats the table as it was trained to; leave --treat out, or train a new model with "
+            "it."
+        )
 
 
 def _check_read(model: RiskModel, options: Options) -> None:

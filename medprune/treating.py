@@ -209,9 +209,7 @@ def _unit(clean: Clean, each: Treatment, known: pd.Series, entry: Range | None) 
     if gap is not None and abs(gap[0] / wanted - 1) < TOLERANCE:
         _, _, cut = gap
         low_is_smaller = (x < cut).sum() < (x >= cut).sum()
-        if low_is_smaller:
-            return replace(clean, convert=Convert(cut / wanted, float(np.nextafter(cut, -np.inf)), wanted))
-        return replace(clean, convert=Convert(cut, float(np.nextafter(cut * wanted, -np.inf)), 1 / wanted))
+        return replace(clean, convert=Convert.across(cut, wanted if low_is_smaller else 1 / wanted))
     named = by_name(x, entry)
     bounds = None if entry is None else entry.bounds_for(x)
     if named is None or bounds is None:
@@ -221,9 +219,8 @@ def _unit(clean: Clean, each: Treatment, known: pd.Series, entry: Range | None) 
         )
     low, high, _ = bounds
     factor = named[0]
-    if factor > 1:
-        return replace(clean, convert=Convert(low / factor, float(np.nextafter(low, -np.inf)), factor))
-    return replace(clean, convert=Convert(float(np.nextafter(high, np.inf)), high / factor, factor))
+    cut = low if factor > 1 else float(np.nextafter(high, np.inf))
+    return replace(clean, convert=Convert.across(cut, factor))
 
 
 def _bounds(clean: Clean, each: Treatment, known: pd.Series, entry: Range | None) -> Clean:

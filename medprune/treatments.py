@@ -100,3 +100,8 @@ def _is_factor(value: str) -> bool:
 def treatments_of(ids: Iterable[str | Treatment]) -> tuple[Treatment, ...]:
     """The treatments of these ids, each once, in their order."""
     return tuple(dict.fromkeys(each if isinstance(each, Treatment) else treatment(each) for each in ids))
+
+
+def of_the_table(ids: Iterable[str], outcome: str) -> tuple[str, ...]:
+    """Those that a model's own features do not carry: of rows, of columns, and of the outcome's labels."""
+    return tuple(t.id for t in treatments_of(ids) if t.to != "cells" or t.column == outcome)

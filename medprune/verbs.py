@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from argparse import Namespace as Options
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ from medprune.options import (
     validation_of,
 )
 from medprune.performance import check_share
+from medprune.quality import WHY_RESAMPLING_HARMS
 from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
@@ -45,7 +47,9 @@ from medprune.sources import acting, choices_of, cohort_and_model, cohort_of, la
 from medprune.sums_file import load_scores, save_sums
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
+from medprune.table_one import table_one
 from medprune.tables import check_place, csv_bytes, risks_to, write_whole
+from medprune.too_good import too_good
 from medprune.training import train_steps
 
 Answer = tuple[Any, str]
@@ -53,6 +57,7 @@ T = TypeVar("T")
 
 MOST_THRESHOLDS = 10_001
 LARGEST_SEED = 2**63 - 1
+MOST_OFFERED = 3  # treatments of one finding that are written out
 UNKNOWN = "Which patients this model was trained on is unknown: its figures may flatter it. "
 LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
 
@@ -69,7 +74,7 @@ def check_common(options: Options) -> None:
 
 
 def inspect(options: Options) -> Answer:
-    cohort = cohort_of(options)
+    cohort = cohort_of(options, survey=True)
     report = cohort.quality
     if options.json:
         _tell(options, cohort.notes)
@@ -78,8 +83,30 @@ def inspect(options: Options) -> Answer:
         f"{', '.join(cohort.classes)}."
     ]
     lines += [f"- {note}" for note in cohort.notes]
-    lines += [f"- {problem.message}" for problem in report.problems]
-    return report.to_json(), "\n".join(lines)
+    told: set[str] = set()
+    for problem in report.problems:
+        lines += [
+            f"- {problem.message if problem.why in told else problem.told}",
+            *_offered(problem.remedies),
+        ]
+        told.add(problem.why)
+    if report.suggested:
+        lines.append("`--treat suggested` takes the treatments that are plainly called for, and says which.")
+    if any(problem.kind == "imbalance" for problem in report.problems):
+        lines.append(WHY_RESAMPLING_HARMS)
+    value = report.to_json() | {"treated": list(cohort.treatments)}
+    if options.table_one:
+        table = table_one(cohort)
+        value["table_one"] = table.to_dict(orient="records")
+        lines.append(table.to_string(index=False))
+    return value, "\n".join(lines)
+
+
+def _offered(remedies: Sequence[str]) -> list[str]:
+    """What can be done about a finding, a line each; of many like ones, the first."""
+    lines = [f"    --treat {shlex.quote(each)}" for each in remedies[:MOST_OFFERED]]
+    more = len(remedies) - len(lines)
+    return lines + ([f"    and {more} more, see --json"] if more else [])
 
 
 def train(options: Options) -> Answer:
@@ -91,10 +118,13 @@ def train(options: Options) -> Answer:
     measured = measure(model, cohort.test)
     path = save_model(model, options.out)
     auroc, parameters = measured.performance.auroc, measured.size.parameters
+    doubt = too_good(measured.performance, cohort, model.features)
+    _tell(options, [doubt] if doubt and options.json else [])
     return (
-        {"auroc": auroc, "parameters": parameters, "model": str(path)},
+        {"auroc": auroc, "parameters": parameters, "model": str(path)}
+        | ({"too_good": doubt} if doubt else {}),
         f"Trained on {cohort.train.told()}: AUROC {auroc:.3f} on {cohort.test.told()}, "
-        f"{parameters:,} parameters, written to {path}.",
+        f"{parameters:,} parameters, written to {path}. {doubt}".rstrip(),
     )
 
 
@@ -275,8 +305,10 @@ def prune(options: Options) -> Answer:
     if job.selection is not None:
         folds = f"{job.selection.sentence} "
         _tell(options, job.selection.warnings)
+    doubt = too_good(before.performance, cohort, model.features)
+    _tell(options, [doubt] if doubt and options.json else [])
     return (
-        job.to_json(),
+        job.to_json() | ({"too_good": doubt} if doubt else {}),
         f"{folds}Removed {job.chosen.sparsity:.1%} of the {job.path.granularity}s: "
         f"AUROC {after.performance.auroc:.3f} (was {before.performance.auroc:.3f}) "
         f"on {cohort.test.told()}, "
@@ -286,7 +318,8 @@ def prune(options: Options) -> Answer:
         f"specificity {after.performance.specificity:.1%} (was {before.performance.specificity:.1%}). "
         f"{_spared(job)}"
         f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}."
-        f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}",
+        f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}"
+        f"{' ' if doubt else ''}{doubt}",
     )
 
 

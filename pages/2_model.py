@@ -130,6 +130,7 @@ def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
         exclude=cohort.exclude,
         split=seen,
         classes=model.classes,
+        treatments=cohort.treatments,
     )
 
 

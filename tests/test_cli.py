@@ -116,17 +116,19 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_inspect(shell: Shell, place: Path) -> None:
     found = shell.json("inspect", place / "patients.csv", "--outcome", "stage")
-    assert set(found) == {"rows", "columns", "problems"}
+    assert {"rows", "columns", "problems"} < set(found)
     assert (found["rows"], found["columns"]) == (ROWS, 7)
     assert found["problems"]
-    assert {tuple(problem) for problem in found["problems"]} == {("kind", "column", "count", "message")}
+    [keys] = {tuple(problem) for problem in found["problems"]}
+    assert keys[:4] == ("kind", "column", "count", "message")
+    assert {"why", "treatments"} < set(keys)
     assert {"missing", "few_rows"} <= {problem["kind"] for problem in found["problems"]}
 
 
 def test_train(shell: Shell, place: Path, tmp_path: Path) -> None:
     out = tmp_path / "again.safetensors"
     found = shell.json(*words("train", place, "--hidden", "8,4", "--out", out))
-    assert set(found) == {"auroc", "parameters", "model"}
+    assert set(found) - {"too_good"} == {"auroc", "parameters", "model"}
     assert found["model"] == str(out)
     assert 0.5 < found["auroc"] <= 1
     model = load_model(out)
@@ -227,7 +229,7 @@ def test_sweep(shell: Shell, place: Path) -> None:
 )
 def test_prune(how: tuple[str, ...], shell: Shell, place: Path, tmp_path: Path) -> None:
     found = shell.json(*on(place, "prune", *how, "--granularity", "neuron", "--out", tmp_path / "b"))
-    assert set(found) == {
+    assert set(found) - {"too_good"} == {
         *("dense", "pruned", "threshold", "sparsity", "strategy", "granularity", "path"),
         *("models_trained", "seconds", "bundle", "no_longer_needed"),
     }
@@ -529,6 +531,9 @@ BAD_TABLES: dict[str, tuple[Callable[[pd.DataFrame], pd.DataFrame | bytes], str]
 }  # fmt: skip
 
 
+TOLD_AS_PROBLEMS = ("text in a column of numbers",)  # by inspect, with what can be done
+
+
 @pytest.mark.usefixtures("untouched", "no_training")
 @pytest.mark.parametrize("kind", BAD_TABLES)
 def test_a_bad_table_is_told_in_one_sentence(kind: str, shell: Shell, place: Path, tmp_path: Path) -> None:
@@ -541,6 +546,11 @@ def test_a_bad_table_is_told_in_one_sentence(kind: str, shell: Shell, place: Pat
         ("train", ("--out", place / "m.safetensors")),
         ("prune", ("--out", place / "bundle")),
     ):
+        if verb == "inspect" and kind in TOLD_AS_PROBLEMS:
+            found = shell.json(verb, path, "--outcome", "stage")
+            assert any(problem["treatments"] for problem in found["problems"])
+            assert "CANARY" not in json.dumps(found)
+            continue
         sentence = shell.refused(verb, path, "--outcome", "stage", *more)
         assert expected in sentence
         if kind != "one class":  # a class may be named

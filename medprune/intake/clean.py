@@ -27,6 +27,22 @@ class Convert:
     high: float
     factor: float
 
+    @classmethod
+    def across(cls, cut: float, factor: float) -> Convert:
+        """Converts what lies on one side of ``cut`` (above 0) to its other side, and nothing else.
+
+        What would stay on its side is left alone, so that no value is converted twice.
+        """
+        if factor > 1:
+            low, high = cut / factor, float(np.nextafter(cut, -math.inf))
+            while low * factor < cut:
+                low = float(np.nextafter(low, math.inf))
+            return cls(low, high, factor)
+        low, high = cut, cut / factor
+        while high * factor >= cut:
+            high = float(np.nextafter(high, -math.inf))
+        return cls(low, high, factor)
+
 
 @dataclass(frozen=True)
 class Clean:
