@@ -23,6 +23,7 @@ from medprune.network import MLP
 from medprune.path import Path, prune, prune_steps
 from medprune.performance import Performance, performance
 from medprune.quantisation import quantise
+from medprune.recalibration import fit_recalibration
 from medprune.scoring import Contributions
 from medprune.settings_search import search_settings
 from medprune.site_counts import Floor
@@ -60,6 +61,7 @@ __all__ = [
     "cross_validate_steps",
     "drops",
     "export",
+    "fit_recalibration",
     "large_patients",
     "load_bundle",
     "load_cohort",

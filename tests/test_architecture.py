@@ -21,6 +21,7 @@ LAYERS = (
     ("mask", "preparation", "performance", "ranked", "tables", "folds"),
     ("network",),
     ("model",),
+    ("recalibration",),
     ("criteria", "training", "compaction", "ranking", "intake.adopt"),
     ("scoring", "onnx_graph", "onnx_run", "peak_memory"),
     ("kinds",),
