@@ -19,6 +19,7 @@ from medprune import federated_verbs, verbs
 from medprune.errors import BadInput
 from medprune.scoring import GRANULARITIES
 from medprune.tables import jsonable
+from medprune.training import CLASS_WEIGHTS, NONE
 
 DONE, OUR_FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
 LARGE = "so are folders and large ones read anyway (about 1 GB of memory; a sweep 120 bytes a row more)"
@@ -143,6 +144,15 @@ def _model(sub: Parser, *, required: bool) -> None:
     )
 
 
+def _class_weights(sub: Parser) -> None:
+    sub.add_argument(
+        "--class-weights",
+        default=NONE,
+        choices=CLASS_WEIGHTS,
+        help="balanced: every class counts the same in training, and the risks are recalibrated on tuning",
+    )
+
+
 def _network(sub: Parser) -> None:
     sub.add_argument("--hidden", default="64,32", metavar="64,32", help="widths of the hidden layers")
 
@@ -172,6 +182,7 @@ def _inspect(sub: Parser) -> None:
 def _train(sub: Parser) -> None:
     _table(sub)
     _network(sub)
+    _class_weights(sub)
     sub.add_argument("--out", required=True, metavar="MODEL.safetensors", help="the file to write")
 
 
@@ -228,6 +239,7 @@ def _prune(sub: Parser) -> None:
     _table(sub, external=True)
     _model(sub, required=False)
     _network(sub)
+    _class_weights(sub)
     _criterion(sub)
     _granularity(sub)
     sub.add_argument("--strategy", default="contribution", metavar="NAME", help="how to walk (contribution)")

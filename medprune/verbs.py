@@ -46,7 +46,7 @@ from medprune.sums_file import load_scores, save_sums
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
 from medprune.tables import check_place, csv_bytes, risks_to, write_whole
-from medprune.training import train_steps
+from medprune.training import NONE, Schedule, train_steps
 
 Answer = tuple[Any, str]
 T = TypeVar("T")
@@ -54,6 +54,7 @@ T = TypeVar("T")
 MOST_THRESHOLDS = 10_001
 LARGEST_SEED = 2**63 - 1
 UNKNOWN = "Which patients this model was trained on is unknown: its figures may flatter it. "
+RECALIBRATED = " It was trained with class weights, and its risks are recalibrated on tuning patients."
 LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
 
 
@@ -94,7 +95,8 @@ def train(options: Options) -> Answer:
     return (
         {"auroc": auroc, "parameters": parameters, "model": str(path)},
         f"Trained on {cohort.train.told()}: AUROC {auroc:.3f} on {cohort.test.told()}, "
-        f"{parameters:,} parameters, written to {path}.",
+        f"{parameters:,} parameters, written to {path}."
+        f"{'' if options.class_weights == NONE else RECALIBRATED}",
     )
 
 
@@ -357,7 +359,8 @@ def _blocks(options: Options, what: str) -> Watch:
 
 
 def _trained(options: Options, cohort: Cohort) -> RiskModel:
-    steps = train_steps(cohort, MLP(hidden=hidden_widths(options.hidden)), seed=options.seed)
+    spec, schedule = MLP(hidden=hidden_widths(options.hidden)), Schedule(class_weights=options.class_weights)
+    steps = train_steps(cohort, spec, seed=options.seed, schedule=schedule)
     *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
     return acting(last.model, options)

@@ -16,6 +16,8 @@ from medprune import (
     Cohort,
     RiskModel,
     Schedule,
+    cli,
+    load_bundle,
     load_cohort,
     load_model,
     prune,
@@ -277,3 +279,39 @@ def test_weights_without_recalibration_cannot_be_had(rare: Cohort) -> None:
     for seed in range(3):
         made = train(rare, MLP((4,)), schedule=replace(WEIGHTED, epochs=seed), seed=seed)
         assert not made.recalibration.is_identity
+
+
+# --- the shell --------------------------------------------------------------------------------------
+
+
+def test_class_weights_at_the_shell(rare: Cohort, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    everyone = rare.all()
+    table = everyone.frame.assign(stage=everyone.outcome)
+    table.to_csv(tmp_path / "p.csv", index=False)
+    on = (str(tmp_path / "p.csv"), "--outcome", "stage", "--class-weights", "balanced")
+    model, bundle = str(tmp_path / "m.safetensors"), str(tmp_path / "bundle")
+    assert cli.main(["train", *on, "--hidden", "6", "--out", model]) == 0
+    assert "recalibrated on tuning patients" in capsys.readouterr().out
+    weighted = load_model(model)
+    assert not weighted.recalibration.is_identity
+    again = ("--model", model, "--strategy", "contribution", "--sparsity", "0.5")
+    assert cli.main(["prune", *on[:3], *again, "--out", bundle, "--quiet"]) == 0
+    pruned = load_bundle(bundle).model
+    assert not pruned.recalibration.is_identity
+    assert pruned.recalibration != weighted.recalibration
+    capsys.readouterr()
+    logistic = ("--strategy", "l1_logistic", "--granularity", "feature", "--out", bundle)
+    assert cli.main(["prune", *on, *logistic, "--quiet"]) == 2
+    assert "trains no network, so it takes no class weights" in capsys.readouterr().err
+
+
+def test_class_weights_for_the_path_of_a_plain_model(rare: Cohort, tmp_path: Path) -> None:
+    everyone = rare.all()
+    everyone.frame.assign(stage=everyone.outcome).to_csv(tmp_path / "p.csv", index=False)
+    on = (str(tmp_path / "p.csv"), "--outcome", "stage")
+    model, bundle = str(tmp_path / "m.safetensors"), str(tmp_path / "bundle")
+    assert cli.main(["train", *on, "--hidden", "6", "--out", model, "--quiet"]) == 0
+    assert load_model(model).recalibration.is_identity
+    more = ("--model", model, "--class-weights", "balanced", "--sparsity", "0.5", "--out", bundle, "--quiet")
+    assert cli.main(["prune", *on, *more]) == 0
+    assert not load_bundle(bundle).model.recalibration.is_identity
