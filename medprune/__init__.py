@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from medprune.path import Path, prune, prune_steps
     from medprune.performance import Performance, performance
     from medprune.quantisation import quantise
+    from medprune.recalibration import fit_recalibration
     from medprune.scoring import Contributions
     from medprune.settings_search import search_settings
     from medprune.site_counts import Floor
@@ -67,6 +68,7 @@ __all__ = [
     "cross_validate_steps",
     "drops",
     "export",
+    "fit_recalibration",
     "large_patients",
     "load_bundle",
     "load_cohort",
@@ -113,6 +115,7 @@ _HOMES = {
     "path": ("Path", "prune", "prune_steps"),
     "performance": ("Performance", "performance"),
     "quantisation": ("quantise",),
+    "recalibration": ("fit_recalibration",),
     "scoring": ("Contributions",),
     "settings_search": ("search_settings",),
     "site_counts": ("Floor",),

@@ -159,6 +159,15 @@ def _model(sub: Parser, *, required: bool) -> None:
     )
 
 
+def _class_weights(sub: Parser) -> None:
+    sub.add_argument(
+        "--class-weights",
+        default="none",
+        choices=("none", "balanced"),
+        help="balanced: every class counts the same in training, and the risks are recalibrated on tuning",
+    )
+
+
 def _network(sub: Parser) -> None:
     sub.add_argument("--hidden", default="64,32", metavar="64,32", help="widths of the hidden layers")
 
@@ -189,6 +198,7 @@ def _inspect(sub: Parser) -> None:
 def _train(sub: Parser) -> None:
     _table(sub)
     _network(sub)
+    _class_weights(sub)
     sub.add_argument("--out", required=True, metavar="MODEL.safetensors", help="the file to write")
 
 
@@ -245,6 +255,7 @@ def _prune(sub: Parser) -> None:
     _table(sub, external=True)
     _model(sub, required=False)
     _network(sub)
+    _class_weights(sub)
     _criterion(sub)
     _granularity(sub)
     sub.add_argument("--strategy", default="contribution", metavar="NAME", help="how to walk (contribution)")

@@ -6,6 +6,7 @@ import csv
 import json
 from argparse import Namespace as Options
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from medprune.selection import RULES
 from medprune.settings import settings_of
 from medprune.site_counts import Floor
 from medprune.sums_file import is_sums, load_sums
+from medprune.training import BALANCED, NONE, Schedule
 
 
 def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
@@ -34,6 +36,8 @@ def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     settings |= _set(options.strategy, options.set)
     if own := criterion_set(options):
         settings["options"] = tuple(own.items())
+    if options.class_weights != NONE:
+        settings["schedule"] = _weighted_schedule(options.strategy)
     how = method(options.strategy, **(choice.settings(options.strategy) | settings))
     criterion_settings(options.criterion or "contribution", options)
     if check_granularity(options.granularity) not in how.granularities:
@@ -47,6 +51,14 @@ def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     if options.int8 is not None:
         check_way(options.int8)
     return settings
+
+
+def _weighted_schedule(strategy: str) -> Schedule:
+    """How the strategy trains, with class weights."""
+    usual = getattr(method(strategy), "schedule", None)
+    if not isinstance(usual, Schedule):
+        raise BadInput(f"{strategy!r} trains no network, so it takes no class weights; leave them out.")
+    return replace(usual, class_weights=BALANCED)
 
 
 def _names(text: str) -> tuple[str, ...]:

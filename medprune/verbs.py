@@ -50,7 +50,7 @@ from medprune.sweep import threshold_grid
 from medprune.table_one import table_one
 from medprune.tables import check_place, csv_bytes, risks_to, write_whole
 from medprune.too_good import too_good
-from medprune.training import train_steps
+from medprune.training import NONE, Schedule, train_steps
 
 Answer = tuple[Any, str]
 T = TypeVar("T")
@@ -59,6 +59,7 @@ MOST_THRESHOLDS = 10_001
 LARGEST_SEED = 2**63 - 1
 MOST_OFFERED = 3  # treatments of one finding that are written out
 UNKNOWN = "Which patients this model was trained on is unknown: its figures may flatter it. "
+RECALIBRATED = " It was trained with class weights, and its risks are recalibrated on tuning patients."
 LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
 
 
@@ -124,7 +125,8 @@ def train(options: Options) -> Answer:
         {"auroc": auroc, "parameters": parameters, "model": str(path)}
         | ({"too_good": doubt} if doubt else {}),
         f"Trained on {cohort.train.told()}: AUROC {auroc:.3f} on {cohort.test.told()}, "
-        f"{parameters:,} parameters, written to {path}. {doubt}".rstrip(),
+        f"{parameters:,} parameters, written to {path}."
+        f"{'' if options.class_weights == NONE else RECALIBRATED} {doubt}".rstrip(),
     )
 
 
@@ -390,7 +392,8 @@ def _blocks(options: Options, what: str) -> Watch:
 
 
 def _trained(options: Options, cohort: Cohort) -> RiskModel:
-    steps = train_steps(cohort, MLP(hidden=hidden_widths(options.hidden)), seed=options.seed)
+    spec, schedule = MLP(hidden=hidden_widths(options.hidden)), Schedule(class_weights=options.class_weights)
+    steps = train_steps(cohort, spec, seed=options.seed, schedule=schedule)
     *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
     return acting(last.model, options)

@@ -12,7 +12,7 @@ from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.model_file import check_fits, model_bytes, model_from
 from medprune.network import ACTIVATIONS, NORMS, hidden_widths
 from medprune.performance import BINARY
-from medprune.training import Epoch
+from medprune.training import BALANCED, NONE, Epoch
 from pages.shared import guide, session
 from pages.shared.guide import Tile, plain, rate, share
 from pages.shared.session import Study
@@ -23,6 +23,14 @@ SCALING_NAMES = {
     "scaled": "the table is scaled already",
     "constants": "by the constants I upload",
 }
+WHY_RECALIBRATE = (
+    "Class weights distort risks, and so does resampling (over- or under-sampling, SMOTE): the network "
+    "learns from a world in which the rare outcome is as common as the other, so a true risk of 5 % is told "
+    "as about 50 %, while the order of the patients (AUROC) hardly changes. That is why there are no weights "
+    "here without recalibration: at the end of this training, and of every retraining while pruning, the "
+    "risks are fitted to how often the outcome happened among tuning patients. Without a reason, leave it "
+    "off."
+)
 REDRAW_EVERY = 5  # epochs between two drawings of the live curve
 
 
@@ -57,8 +65,16 @@ def ask_training() -> tuple[MLP, Schedule, int]:
             persist_state="session",
         )
         seed = d.number_input("Seed", 0, 2**31 - 1, 0, key="seed", persist_state="session")
+        balanced = st.toggle(
+            "Count a rare class as much as a common one, and recalibrate the risks",
+            key="class_weights",
+            persist_state="session",
+        )
+        st.caption(WHY_RECALIBRATE)
     recipe = MLP(hidden=hidden_widths(hidden), activation=activation, norm=norm, dropout=dropout)
-    return recipe, Schedule(epochs=int(epochs), learning_rate=float(rate_)), int(seed)
+    weights = BALANCED if balanced else NONE
+    schedule = Schedule(epochs=int(epochs), learning_rate=float(rate_), class_weights=weights)
+    return recipe, schedule, int(seed)
 
 
 def train_here(study: Study, cohort: Cohort) -> None:

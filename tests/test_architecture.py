@@ -45,6 +45,7 @@ LAYERS = (
     ("intake.described",),
     ("intake.sklearn_nets",),
     ("intake.skops_model",),
+    ("recalibration",),
     ("criteria", "training", "compaction", "ranking", "intake.adopt"),
     ("scoring", "onnx_graph", "onnx_run", "peak_memory"),
     ("intake.onnx_model",),
