@@ -39,7 +39,7 @@ def start(study: Study) -> None:
         "**Start with a sample, or bring your own table.**",
     )
     if study.table is not None and st.button(
-        f"Back to {study.table.name}", icon=":material/arrow_back:", key="back_to_table"
+        f"Back to {plain(study.table.name)}", icon=":material/arrow_back:", key="back_to_table"
     ):
         study.choosing = False
         study.drop_draft()

@@ -228,7 +228,7 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
         ]
     )
     widths = " → ".join(str(width) for width in model.network.spec.widths)
-    st.caption(f"On tuning patients, {cut}. Widths {widths}, {model.origin.source}.")
+    st.caption(f"On tuning patients, {cut}. Widths {widths}, {plain(model.origin.source)}.")
     with st.container(horizontal=True):
         guide.next_step("pages/3_contributions.py", "Next: what contributes")
         guide.download(

@@ -18,6 +18,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from medprune import BadInput, Candidate, Cohort, RiskModel, Split
+from medprune.markup import plain
 from medprune.prices import Prices
 from medprune.tables import csv_bytes
 from pages.shared import login, startup
@@ -43,11 +44,6 @@ MOST_ROWS, ROW_HEIGHT = 16, 35  # a table shows so many rows before it scrolls
 FEW = 10  # of a class in a split
 UNGUESSABLE = 8  # bytes of chance in the name of a download
 SMALL_TABLE = 100_000  # rows shown on screen; a download has them all
-
-
-def plain(text: object) -> str:
-    """User text for a Markdown place, with every mark that Markdown knows made harmless."""
-    return "".join(f"\\{mark}" if mark in r"\`*_{}[]()<>#+-.!|$:~" else mark for mark in str(text))
 
 
 def on_screen(sentence: object) -> str:

@@ -217,6 +217,20 @@ def test_every_download_goes_through_the_one_helper(path: Path) -> None:
     assert calls == (1 if path.name == "guide.py" else 0)
 
 
+MARKUP = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|srcdoc")
+SCRIPTS = sorted((REPO / "pages").rglob("*.js"))
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_no_script_of_a_page_makes_markup_of_text(path: Path) -> None:
+    assert not MARKUP.search(path.read_text(encoding="utf-8"))
+
+
+def test_the_scripts_are_looked_at() -> None:
+    assert len(SCRIPTS) >= 5
+    assert MARKUP.search("element.innerHTML = name;")
+
+
 @pytest.mark.parametrize(("snippet", "name"), BANNED.items())
 def test_each_banned_form_is_found(snippet: str, name: str) -> None:
     found = list(findings(snippet))
