@@ -23,6 +23,7 @@ from medprune import (
 from medprune.flow import Measured
 from medprune.intake import TableChoices, TableRead
 from medprune.intake.roles import Suggestion
+from medprune.intake.tensor_file import TensorFile
 from medprune.path import acting_at
 from medprune.prices import Prices
 from medprune.ranking import USUAL_SCOPE
@@ -62,6 +63,16 @@ class Draft:
     roles: list[Suggestion] = field(default_factory=list)
     sentence: str = ""
     sheets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ModelDraft:
+    """An uploaded model that nobody has accepted yet; ``file`` is None when it is refused, and ``sentence``
+    says why."""
+
+    name: str
+    file: TensorFile | None
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,6 +137,7 @@ class Study:
     owner: str = login.LOCAL
     table: Table | None = None
     draft: Draft | None = None  # uploaded, but not yet in use
+    model_draft: ModelDraft | None = None
     uploads: int = 0  # files taken so far
     choosing: bool = False  # other patients are being looked for; what there is stays until they are found
     cohort: Cohort | None = None
@@ -180,7 +192,7 @@ class Study:
         self.use_model(model, [])
 
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
-        self.model, self.epochs = model, epochs
+        self.model, self.epochs, self.model_draft = model, epochs, None
         self.scores, self.agreements, self.drops, self.sweeps, self.paths = {}, {}, {}, {}, {}
         self.sharpening = {}
         self.threshold, self.view = START, View()
