@@ -11,6 +11,7 @@ from medprune.intake.tensor_file import TensorFile, read_tensors
 from medprune.model_file import KEY, check_fits, model_bytes, model_from
 from medprune.network import ACTIVATIONS, NORMS, hidden_widths
 from medprune.performance import BINARY
+from medprune.too_good import too_good
 from medprune.training import Epoch
 from pages.shared import guide, session
 from pages.shared.guide import Tile, plain, rate, share
@@ -195,6 +196,8 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
         f"{cohort.tuning.told()}, with **{model.network.nonzero():,} parameters** over "
         f"{len(model.features)} features.",
     )
+    if doubt := too_good(max(on_tuning.auroc, on_train.auroc), cohort, model.features):
+        st.warning(plain(doubt), icon=":material/report:")
     cut = (
         f"acting at a risk of {model.act_at:.0%}"
         if len(model.classes) == BINARY

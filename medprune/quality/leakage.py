@@ -39,7 +39,8 @@ def leakage(table: Table) -> Findings:
     """A column, or whether it is missing, that alone separates a class from the rest. On sampled rows."""
     for name, best in table.alone.items():
         if best > LEAK:
-            yield Finding(name, len(table), {"auroc": best}, (f"drop:{name}",), suggested=True)
+            measured = table.ranges.of(name) is not None  # such a test may define the disease
+            yield Finding(name, len(table), {"auroc": best}, (f"drop:{name}",), suggested=not measured)
 
 
 def tells(table: Table) -> Findings:
