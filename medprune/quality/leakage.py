@@ -20,7 +20,7 @@ COMMON = 0.75
 
 # What is written down when the outcome is known, or after it.
 AFTER = (
-    r"discharge\w*|\w*_?discharged?|disposition\w*|(died|dead|death|deceased|expired|expire|mortality)\w*"
+    r"discharge\w*|\w*_?discharged?|disposition\w*|(died|dead|death|deceased|expired?|mortality)(_?(date|time|dt))?(_\w+)?"
     r"|\w+_(death|died|dead|deceased|mortality|expired|expire_flag)|dod|surviv\w+|\w*complication\w*"
     r"|(\w+_)?outcomes?(_\w+)?|(\w+_)?endpoint\w*|(\w+_)?follow_?up\w*|(\w+_)?after(_\w+)?|post_?op\w*"
     r"|autopsy\w*|cause_of_death|(icd|drg|diagnosis|dx)\w*_(at_)?discharge|final_diagnos\w+|\w*readmi\w+"
