@@ -336,9 +336,16 @@ def _quality(
         rows=rows[everyone.rows],
         kept_out=kept_out,
         ranges=ranges,
+        repeats={name: _repeats(read, everyone.rows, name) for name, why in kept_out if why == REPEATS},
         dates=_dates(read, everyone.rows, exclude),
     )
     return assess(table, rows=len(read.raw), columns=len(read.columns))
+
+
+def _repeats(read: Read, rows: NDArray[np.int64], name: str) -> tuple[int, int]:
+    """How many different values these rows of a column have, and how many of them occur in several rows."""
+    counts = read.columns[name].values.iloc[rows].value_counts()
+    return len(counts), int((counts > 1).sum())
 
 
 def _dates(read: Read, rows: NDArray[np.int64], exclude: Sequence[str]) -> pd.DataFrame:

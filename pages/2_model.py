@@ -7,6 +7,7 @@ from medprune.figures import learning_curve
 from medprune.model_file import model_bytes
 from medprune.network import ACTIVATIONS, NORMS, hidden_widths
 from medprune.performance import BINARY
+from medprune.too_good import too_good
 from medprune.training import BALANCED, NONE, Epoch
 from pages.shared import guide, model_upload, session
 from pages.shared.guide import Tile, plain, rate, share
@@ -103,6 +104,8 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
         f"{cohort.tuning.told()}, with **{model.network.nonzero():,} parameters** over "
         f"{len(model.features)} features.",
     )
+    if doubt := too_good(max(on_tuning.auroc, on_train.auroc), cohort, model.features):
+        st.warning(plain(doubt), icon=":material/report:")
     cut = (
         f"acting at a risk of {model.act_at:.0%}"
         if len(model.classes) == BINARY

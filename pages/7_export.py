@@ -10,6 +10,7 @@ from medprune import Candidate, Cohort, Compression, Path, compression, export
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.flow import Measured, measure, provenance, with_test_opened
 from medprune.performance import BINARY
+from medprune.too_good import too_good
 from pages.shared import guide, session
 from pages.shared.guide import Tile, change_text, metric_text, rate, share, size_text
 from pages.shared.session import Finished, Study
@@ -54,6 +55,8 @@ def show(finished: Finished, path: Path, cohort: Cohort) -> None:
         f"**{share(finished.candidate.sparsity)} of its {finished.granularity}s removed**.",
     )
     guide.warn_if_unknown(finished.candidate.model)
+    if doubt := too_good(pruned.performance, cohort, finished.candidate.model.features):
+        st.warning(guide.plain(doubt), icon=":material/report:")
     parent = finished.bundle.about["origin"]["parent"][:8]
     guide.download(
         "Download the bundle", lambda: finished.zip,

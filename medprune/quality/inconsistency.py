@@ -21,13 +21,12 @@ UNKNOWN_WORDS = frozenset((
     "don't know", "dont know", "unspecified", "not stated",
 ))  # fmt: skip
 BROKEN_TEXT = r".*(\ufffd|Ã[\u0080-\u00bf]|â€).*"
-SAME_WORDS = (
-    ("f", "female", "woman", "w", "fem"),
-    ("m", "male", "man", "masc"),
+SEXES = (("f", "female", "woman", "w", "fem"), ("m", "male", "man", "masc"))
+ANSWERS = (
     ("y", "yes", "true", "t", "1", "positive", "pos", "+"),
     ("n", "no", "false", "0", "negative", "neg", "-"),
 )
-PLAIN_WORD = {word: words[0] for words in SAME_WORDS for word in words}
+PLAIN_WORDS = tuple({word: words[0] for words in groups for word in words} for groups in (SEXES, ANSWERS))
 
 
 def sentinel(table: Table) -> Findings:
@@ -128,7 +127,8 @@ def spelling(table: Table) -> Findings:
 def same_category(labels: pd.Index) -> pd.Series:
     """What each label says once case, spaces and usual short forms are set aside.
 
-    Short forms are used where all of the labels are such words: an "m" among letters means itself.
+    Short forms are used where all of the labels are such words for one thing: an "m" among letters means
+    itself.
 
     >>> same_category(pd.Index(["Male", "female", "M", "F "])).tolist()
     ['m', 'f', 'm', 'f']
@@ -137,8 +137,9 @@ def same_category(labels: pd.Index) -> pd.Series:
     """
     plain = pd.Series(labels.astype("str")).str.strip().str.casefold().str.replace(r"\s+", " ", regex=True)
     words = plain[~plain.isin(UNKNOWN_WORDS | {"other"})]
-    if len(words) > 1 and words.isin(PLAIN_WORD).all():
-        return plain.map(lambda word: PLAIN_WORD.get(word, word))
+    for short in PLAIN_WORDS:
+        if len(words) > 1 and words.isin(short).all():
+            return plain.map(lambda word, short=short: short.get(word, word))
     return plain
 
 

@@ -20,7 +20,7 @@ COMMON = 0.75
 
 # What is written down when the outcome is known, or after it.
 AFTER = (
-    r"discharge\w*|\w*_?discharged?|disposition\w*|(died|dead|death|deceased|expired|expire|mortality)\w*"
+    r"discharge\w*|\w*_?discharged?|disposition\w*|(died|dead|death|deceased|expired?|mortality)(_?(date|time|dt))?(_\w+)?"
     r"|\w+_(death|died|dead|deceased|mortality|expired|expire_flag)|dod|surviv\w+|\w*complication\w*"
     r"|(\w+_)?outcomes?(_\w+)?|(\w+_)?endpoint\w*|(\w+_)?follow_?up\w*|(\w+_)?after(_\w+)?|post_?op\w*"
     r"|autopsy\w*|cause_of_death|(icd|drg|diagnosis|dx)\w*_(at_)?discharge|final_diagnos\w+|\w*readmi\w+"
@@ -39,7 +39,8 @@ def leakage(table: Table) -> Findings:
     """A column, or whether it is missing, that alone separates a class from the rest. On sampled rows."""
     for name, best in table.alone.items():
         if best > LEAK:
-            yield Finding(name, len(table), {"auroc": best}, (f"drop:{name}",), suggested=True)
+            measured = table.ranges.of(name) is not None  # such a test may define the disease
+            yield Finding(name, len(table), {"auroc": best}, (f"drop:{name}",), suggested=not measured)
 
 
 def tells(table: Table) -> Findings:

@@ -118,18 +118,20 @@ def assess(table: Table, *, rows: int, columns: int) -> QualityReport:
         found += told(check.__name__, list(check(table)), len(table))
     for reason in PROBLEM_OF:
         names = [name for name, why in table.kept_out if why == reason]
-        found += told(reason, [_kept_out(name, reason, len(table)) for name in names], len(table))
+        found += told(reason, [_kept_out(name, reason, table) for name in names], len(table))
     alone = tuple(sorted(table.alone.items(), key=lambda pair: -pair[1]))
     sampled = len(table.some) if len(table.some) < len(table) else None
     return QualityReport(rows, columns, tuple(found), sampled, alone)
 
 
-def _kept_out(name: str, reason: str, rows: int) -> Finding:
+def _kept_out(name: str, reason: str, table: Table) -> Finding:
     remedies = {
         REPEATS: (f"patient:{name}", f"one-row-per-patient:{name}"),
         MIXES: (f"text-missing:{name}", f"as-category:{name}", f"drop:{name}"),
-    }
-    return Finding(name, rows, {"reason": reason}, remedies.get(reason, ()), suggested=reason == REPEATS)
+    }.get(reason, ())
+    patients, several = table.repeats.get(name, (len(table), len(table)))
+    facts = {"reason": reason, "patients": patients}
+    return Finding(name, several, facts, remedies, suggested=reason in (REPEATS, MIXES))
 
 
 def told(sentence: str, findings: Sequence[Finding], rows: int) -> list[Problem]:

@@ -201,7 +201,8 @@ SENTENCES = {
     ),
     REPEATS: Sentence(
         "repeated_patient",
-        "{column} is left out: {reason}.",
+        "{column} has {patients} different values in {rows} rows, {count} of them in several, and is left "
+        "out: {reason}.",
         "While every row counts as a patient, the same person may be trained on and tested on, and a pruned "
         "model looks better than it is.",
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -33,6 +33,8 @@ class Table:
     rows: NDArray[np.uint64]  # (N,) hash of everything in a row but identifiers
     kept_out: tuple[tuple[str, str], ...]
     ranges: Ranges
+    repeats: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    # of columns that number patients with several rows: how many there are, and how many have several
     dates: pd.DataFrame = field(default_factory=pd.DataFrame)  # (N, date columns), text as it stands
 
     def __len__(self) -> int:

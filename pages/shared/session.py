@@ -186,6 +186,11 @@ class Study:
         self.prices = Prices()
         self.use_model(None, [])
 
+    def use_cohort(self, cohort: Cohort) -> None:
+        """The same table treated otherwise: old models are forgotten, openings of test are not."""
+        self.cohort = cohort
+        self.use_model(None, [])
+
     def use_model_with(self, cohort: Cohort, model: RiskModel) -> None:
         """A model that brings its own split of the same table: what was opened before stays opened."""
         self.cohort = cohort
