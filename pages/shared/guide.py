@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import secrets
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -21,10 +18,8 @@ from medprune import BadInput, Candidate, Cohort, RiskModel, Split
 from medprune.markup import plain
 from medprune.prices import Prices
 from medprune.tables import csv_bytes
-from pages.shared import login, startup
+from pages.shared import login, logs, startup
 from pages.shared.session import Study
-
-LOG = logging.getLogger("medprune")
 
 # What a sentence of the engine calls by the shell's option, and the form on screen by its label.
 FIELDS = {
@@ -59,7 +54,7 @@ def only_if_safe() -> None:
     try:
         startup.check()
     except BadInput as error:
-        LOG.error("refused to start: %s", error)
+        logs.LOG.error("refused to start: %s", error)
         st.error(on_screen(error), icon=":material/lock:")
         st.stop()
 
@@ -165,16 +160,11 @@ def sentences() -> Iterator[None]:
 
 @contextlib.contextmanager
 def boundary() -> Iterator[None]:
-    """What nobody foresaw: a number on the page, and in the terminal where it happened, without any value.
-
-    The text of an error may hold what stands in a patient's cell; its kind and place do not.
-    """
+    """What nobody foresaw: a number on the page, and in the terminal where it happened, without any value."""
     try:
         yield
     except Exception as error:
-        number = secrets.token_hex(4)
-        frames = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)]
-        LOG.error("error %s: %s at %s", number, type(error).__name__, " > ".join(frames[-4:]))
+        number = logs.report(error)
         st.error(
             f"Something went wrong on our side (error {number}). Your study is as it was: go back to the "
             "step before and try again.",
@@ -251,10 +241,18 @@ def download(
     file, from samples of the content. The name therefore holds a part that nobody can guess and that no other
     file shares, or two models of equal size could be taken for one another, across users too.
     """
+
+    def made() -> bytes:
+        try:
+            return data()
+        except Exception as error:  # Streamlit would show and log its text
+            number = logs.report(error)
+            raise RuntimeError(f"something went wrong on our side (error {number})") from None
+
     stem, dot, suffix = name.rpartition(".")
     st.download_button(
         label,
-        data=data,
+        data=made,
         file_name=f"{stem}-{secrets.token_hex(UNGUESSABLE)}{dot}{suffix}",
         mime=mime,
         on_click="ignore",
