@@ -13,7 +13,7 @@ PACKAGE = REPO / "medprune"
 
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
-    ("errors", "registry", "environment", "markup", "parallel", "pareto", "nsga"),
+    ("errors", "registry", "environment", "markup", "disclosure", "parallel", "pareto", "nsga"),
     ("intake", "intake.columns", "intake.table_file", "intake.large_table", "intake.tensor_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),

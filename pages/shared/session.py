@@ -20,6 +20,7 @@ from medprune import (
     RiskModel,
     Tradeoff,
 )
+from medprune.disclosure import FLOOR
 from medprune.flow import Measured
 from medprune.path import acting_at
 from medprune.prices import Prices
@@ -105,6 +106,7 @@ class Study:
     """What this user has done so far. Setting a part forgets whatever was computed from the old one."""
 
     owner: str = login.LOCAL
+    floor: int = 0  # counts of patients up to it are kept back; 0: none are
     table: Table | None = None
     draft: Table | None = None  # uploaded, but not yet in use
     choosing: bool = False  # other patients are being looked for; what there is stays until they are found
@@ -213,5 +215,5 @@ def study() -> Study:
     if found is None or found.owner != who:
         if found is not None:
             found.jobs.close()
-        found = st.session_state[KEY] = Study(owner=who)
+        found = st.session_state[KEY] = Study(owner=who, floor=0 if login.way() is None else FLOOR)
     return found
