@@ -43,10 +43,9 @@ def use_sample(study: Study, sample: cache.Sample) -> None:
 
 def show(study: Study, cohort: Cohort, table: Table) -> None:
     """The cohort: counts first, then troubles, then every column."""
-    everyone = cohort.all()
-    shares = [float((everyone.outcome == place).mean()) for place in range(len(cohort.classes))]
+    everyone, counts = cohort.all(), guide.counted(cohort, study.floor)
     told = ", ".join(
-        f"{plain(name)} in {share(part)}" for name, part in zip(cohort.classes, shares, strict=True)
+        f"{plain(name)} in {counts.share(-1, place)}" for place, name in enumerate(cohort.classes)
     )
     guide.opening(
         "Patients",
@@ -59,19 +58,19 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
         [
             Tile(
                 "Train",
-                f"{len(cohort.train):,}",
+                counts.count(0, -1),
                 patients_in(cohort.train),
                 help="fit, score, prune, retrain",
             ),
             Tile(
                 "Tuning",
-                f"{len(cohort.tuning):,}",
+                counts.count(1, -1),
                 patients_in(cohort.tuning),
                 help="choose the threshold, stop training early",
             ),
             Tile(
                 "Test",
-                f"{len(cohort.test):,}",
+                counts.count(2, -1),
                 patients_in(cohort.test),
                 help="locked until the choice is made",
             ),
@@ -87,7 +86,9 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
     left, right = st.columns(2)
     with left:
         guide.chart(
-            outcome_bars(cohort), key="outcome", alt=f"Rows a class in train, tuning and test. {told}"
+            outcome_bars(cohort, counts.hidden[:-1, :-1]),
+            key="outcome",
+            alt=f"Rows a class in train, tuning and test. {told}",
         )
     missing = missing_bars(cohort)
     with right:

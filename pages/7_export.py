@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from medprune import Candidate, Cohort, Compression, Path, compression, export
+from medprune.disclosure import safe_count
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.flow import Measured, measure, provenance, with_test_opened
 from medprune.performance import BINARY
@@ -27,6 +28,7 @@ SEVERAL = (
     "means over the classes, each against the others."
 )
 
+FEW_FLIPS = "Few patients are decided on differently; how many is not shown, as small counts are hidden."
 MEGABYTE = 1024**2
 INT8 = {
     "weights": "weights only: the smallest file, and risks that hardly move",
@@ -108,8 +110,10 @@ def smaller_still(finished: Finished, cohort: Cohort) -> None:
                 st.rerun()
         return
     measured = finished.int8[way]
-    guide.tiles(int8_tiles(measured))
-    st.markdown(guide.plain(measured.sentence()))
+    floor, flips = session.study().floor, measured.flips
+    few = any(0 < count <= floor for count in (flips.total, *flips.lost, *flips.gained))
+    guide.tiles(int8_tiles(measured, floor))
+    st.markdown(FEW_FLIPS if few else guide.plain(measured.sentence()))
     runtime = measured.after.runtime_memory
     st.caption(
         "Times are medians after a warm-up, on one thread. Memory is the peak of a process that does nothing "
@@ -122,7 +126,7 @@ def smaller_still(finished: Finished, cohort: Cohort) -> None:
     )  # fmt: skip
 
 
-def int8_tiles(measured: Compression) -> list[Tile]:
+def int8_tiles(measured: Compression, floor: int) -> list[Tile]:
     before, after, flips = measured.before, measured.after, measured.flips
     memory, change = "n/a", None
     if after.peak_memory is not None and before.peak_memory is not None:
@@ -134,7 +138,11 @@ def int8_tiles(measured: Compression) -> list[Tile]:
         Tile("Peak memory", memory, change),
         Tile("1 patient", f"{1e6 * after.one:,.0f} µs", f"{after.one / before.one - 1:+.0%}"),
         Tile("1,024 patients", f"{1e3 * after.many:,.2f} ms", f"{after.many / before.many - 1:+.0%}"),
-        Tile("Decisions that flip", f"{flips.total:,}", f"{flips.per_1000:.1f} per 1,000"),
+        Tile(
+            "Decisions that flip",
+            safe_count(flips.total, floor),
+            None if 0 < flips.total <= floor else f"{flips.per_1000:.1f} per 1,000",
+        ),
         Tile(
             "AUROC (tuning)",
             rate(measured.auroc_after),

@@ -13,7 +13,7 @@ PACKAGE = REPO / "medprune"
 
 # From the ground up: a module may import from its own row and from the rows above it.
 LAYERS = (
-    ("errors", "registry", "environment", "markup", "parallel", "pareto", "nsga"),
+    ("errors", "registry", "environment", "markup", "disclosure", "parallel", "pareto", "nsga"),
     (
         "intake.missing",
         "intake.table_choices",

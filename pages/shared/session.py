@@ -20,6 +20,7 @@ from medprune import (
     RiskModel,
     Tradeoff,
 )
+from medprune.disclosure import FLOOR
 from medprune.flow import Measured
 from medprune.intake import TableChoices, TableRead
 from medprune.intake.roles import Suggestion
@@ -135,6 +136,7 @@ class Study:
     """What this user has done so far. Setting a part forgets whatever was computed from the old one."""
 
     owner: str = login.LOCAL
+    floor: int = 0  # counts of patients up to it are kept back; 0: none are
     table: Table | None = None
     draft: Draft | None = None  # uploaded, but not yet in use
     model_draft: ModelDraft | None = None
@@ -257,5 +259,5 @@ def study() -> Study:
     if found is None or found.owner != who:
         if found is not None:
             found.jobs.close()
-        found = st.session_state[KEY] = Study(owner=who)
+        found = st.session_state[KEY] = Study(owner=who, floor=0 if login.way() is None else FLOOR)
     return found

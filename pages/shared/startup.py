@@ -35,6 +35,7 @@ NEEDED: tuple[tuple[str, Callable[[object], bool], str], ...] = (
     ("client.disableDataExport", bool, "hands out tables that a spreadsheet may run as formulas"),
     ("browser.gatherUsageStats", lambda given: not given, "sends figures of use to somebody else"),
     ("logger.level", lambda given: str(given).lower() != "debug", "writes session numbers to the log"),
+    ("logger.enableRich", lambda given: not given, "writes the text of errors to the terminal"),
     ("global.developmentMode", lambda given: not given, "is meant for those who write Streamlit"),
 )
 

@@ -81,6 +81,7 @@ UNSAFE = {
     "client.disableDataExport": False,
     "browser.gatherUsageStats": True,
     "logger.level": "debug",
+    "logger.enableRich": True,
     "global.developmentMode": True,
     "server.address": "0.0.0.0",
 }
