@@ -16,7 +16,10 @@ Role = Literal["outcome", "patient", "feature", "left out"]
 LOOKED_AT = 20_000  # rows from the start that are judged
 MOST_LABELS = 20  # an outcome has no more, unless a cut-point makes two of them
 OUTCOME_NAMES = ("outcome", "target", "label", "class", "death", "died", "diagnosis", "y")
-PATIENT_NAME = re.compile(r"(patient|subject|person|participant|seqn|mrn|nhs|pid)", re.IGNORECASE)
+PATIENT_NAME = re.compile(
+    r"(patient|subject|person|participant)[\W_]?(id|uid|nr|no|number|key|code)?|seqn|mrn|nhs|pid",
+    re.IGNORECASE,
+)
 MIXED = "numbers and text stand in it; correct these cells, or leave the column out"
 
 
@@ -45,15 +48,15 @@ def suggested_roles(frame: pd.DataFrame) -> list[Suggestion]:
 
 
 def _suggestion(column: TypedColumn, outcome: str) -> Suggestion:
+    known = column.values.dropna()
     reason = unfit(column, np.ones(len(column.values), dtype=np.bool_)) or ""
     if not reason and len(column.text_rows):
         reason = MIXED
     role: Role = "left out" if reason else "feature"
     if column.name == outcome:
         role, reason = "outcome", ""
-    elif reason == REPEATS or (reason == IDENTIFIES and PATIENT_NAME.search(column.name)):
+    elif reason == REPEATS or (known.nunique() > MOST_LABELS and PATIENT_NAME.fullmatch(column.name)):
         role, reason = "patient", ""
-    known = column.values.dropna()
     share = float(column.values.isna().mean())
     return Suggestion(column.name, column.kind, share, int(known.nunique()), role, reason)
 

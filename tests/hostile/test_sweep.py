@@ -70,10 +70,12 @@ def check_cut_text(whole: Seen, version: Seen) -> None:
 
 
 def check_changed_text(whole: Seen, version: Seen) -> None:
+    """At most one cell or name differs. A decimal comma that becomes a point leaves its column as it is
+    written, and the user is told; so the two marks count as one here."""
     assert (len(version.rows), len(version.names)) == (len(whole.rows), len(whole.names))
     names = sum(a != b for a, b in zip(whole.names, version.names, strict=True))
     cells = sum(
-        a != b
+        a.replace(",", ".") != b.replace(",", ".")
         for ours, theirs in zip(whole.cells, version.cells, strict=True)
         for a, b in zip(ours, theirs, strict=True)
     )
