@@ -21,6 +21,7 @@ LAYERS = (
         "intake.table_file",
         "intake.large_table",
         "intake.tensor_file",
+        "intake.pickle_depth",
     ),
     ("splits", "outcome", "quality"),
     ("prices", "settings"),
