@@ -24,6 +24,7 @@ LAYERS = (
         "intake.archive",
         "intake.clean",
         "intake.identifiers",
+        "intake.pickle_depth",
     ),
     ("intake.columns", "intake.tensor_file", "intake.parquet_table", "intake.decimal_marks"),
     ("intake.large_table", "intake.text_table", "intake.workbook_check", "intake.roles"),

@@ -7,10 +7,14 @@ run code, or is no model, is refused with a sentence that tells the way out.
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
+
+import torch
 
 from medprune.description import KEY
-from medprune.errors import BadInput
+from medprune.errors import BadInput, listed
 from medprune.intake.archive import names_of
+from medprune.intake.blocks import read_blocks
 from medprune.intake.described import UNSAID
 from medprune.intake.onnx_audit import parsed
 from medprune.intake.onnx_model import read_onnx
@@ -51,6 +55,29 @@ OTHERS = {
 
 def read_model(data: bytes, name: str = "") -> TensorFile:
     """Tensors and text of any model file that can be read safely. Raises BadInput for everything else."""
+    return _sound(_read(data, name))
+
+
+def _sound(file: TensorFile) -> TensorFile:
+    """The file, when its numbers are finite and its layers follow each other; silent layers are noted."""
+    for name, value in file.tensors.items():
+        wrong = int((~torch.isfinite(value)).sum()) if value.is_floating_point() else 0
+        if wrong:
+            raise BadInput(
+                f"{file.title}: {name!r} holds {wrong:,} weights that are not finite numbers (NaN or "
+                "infinity); "
+                "train or export the model again."
+            )
+    if KEY not in file.metadata:
+        read_blocks(file)
+    silent = [name for name, v in file.tensors.items() if v.dim() > 1 and not bool(v.any())]
+    if not silent:
+        return file
+    more = f"{listed(silent)} is nothing but zeros: the model's risks may be the same for every patient."
+    return replace(file, notes=(*file.notes, more))
+
+
+def _read(data: bytes, name: str) -> TensorFile:
     title = title_of(name)
     if not data:
         raise BadInput(f"{title} is empty; copy or upload it again.")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from medprune.errors import BadInput, listed
 from medprune.intake.archive import Archive, checked
 
 SCHEMA = "schema.json"
+VERSION = re.compile(r"[0-9][0-9a-z.+]{0,19}")
 LARGEST_SCHEMA = 32 * 1024**2
 MOST_NODES = 500_000
 DEEPEST = 60  # pipelines in pipelines; recursion further down the road stays shallow
@@ -102,6 +104,15 @@ def audit(data: bytes, title: str) -> dict[str, Any]:
     if left:
         raise _not_read(sorted(left), title)
     return schema
+
+
+def written_by(schema: dict[str, Any]) -> str:
+    """The version of scikit-learn that an audited description names; empty when it names none."""
+    try:
+        version = json.loads(schema["content"]["content"]["_sklearn_version"]["content"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return ""
+    return version if isinstance(version, str) and VERSION.fullmatch(version) else ""
 
 
 def _damaged(title: str) -> BadInput:

@@ -17,7 +17,7 @@ from medprune.errors import BadInput, listed
 from medprune.intake.described import described_file, risk_model
 from medprune.intake.sklearn_nets import read_net
 from medprune.intake.sklearn_steps import Steps, steps_of
-from medprune.intake.skops_audit import SKOPS_HINT, TRUSTED, audit
+from medprune.intake.skops_audit import SKOPS_HINT, TRUSTED, audit, written_by
 from medprune.intake.tensor_file import TensorFile
 from medprune.intake.traced import MOST_COLUMNS, Raw, Resolved, resolve
 from medprune.model import RiskModel
@@ -29,7 +29,7 @@ UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError, Arith
 
 def read_skops(data: bytes, title: str) -> TensorFile:
     """A fitted MLPClassifier or LogisticRegression, alone or in a Pipeline. Raises BadInput."""
-    audit(data, title)
+    version = written_by(audit(data, title))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of versions: told in a note, after the risks were compared
@@ -37,18 +37,18 @@ def read_skops(data: bytes, title: str) -> TensorFile:
     except Exception as error:  # skops and scikit-learn raise many kinds
         raise BadInput(f"{title} is a damaged skops file; copy or upload it again.") from error
     try:
-        return _read(estimator, title)
+        return _read(estimator, title, version)
     except UNREADABLE as error:
         raise BadInput(
             f"{title} does not hold a fitted model as scikit-learn {sklearn.__version__} writes it"
-            f"{_versions(estimator)}; {SKOPS_HINT}."
+            f"{_versions(version)}; {SKOPS_HINT}."
         ) from error
 
 
-def _read(estimator: Any, title: str) -> TensorFile:
+def _read(estimator: Any, title: str, version: str) -> TensorFile:
     *before, (_, net) = steps_of(estimator) if type(estimator) is Pipeline else [("", estimator)]
     if not before and type(net) is Pipeline:  # a Pipeline of nothing but a Pipeline
-        return _read(net, title)
+        return _read(net, title, version)
     layers, classes = read_net(net, title)
     names, numbered = _names(estimator, title)
     steps = Steps(title, names)
@@ -58,13 +58,14 @@ def _read(estimator: Any, title: str) -> TensorFile:
     resolved = resolve(columns, names, title)
     model = risk_model(resolved, layers, classes, title)
     shut = {names[place] for place in (*resolved.unfilled, *steps.refuses_missing)}
-    _compare(estimator, model, steps, resolved, title, numbered=numbered)
+    frame = _probes(model, steps, resolved)
+    _compare(estimator, model, frame, title, version, numbered=numbered)
     unsaid = {
         "inputs": len(names) if numbered else None,
         "classes": False,
         "missing": [names[place] for place in resolved.unfilled],
     }
-    return described_file(model, title, unsaid, _notes(estimator, steps, shut))
+    return described_file(model, title, unsaid, _notes(version, steps, shut))
 
 
 def _names(estimator: Any, title: str) -> tuple[list[str], bool]:
@@ -84,12 +85,11 @@ def _names(estimator: Any, title: str) -> tuple[list[str], bool]:
     return names, False
 
 
-def _notes(estimator: Any, steps: Steps, shut: set[str]) -> list[str]:
+def _notes(version: str, steps: Steps, shut: set[str]) -> list[str]:
     notes = []
-    written = _written_by(estimator)
-    if written and written != sklearn.__version__:
+    if version and version != sklearn.__version__:
         notes.append(
-            f"The model was written by scikit-learn {written} and read by {sklearn.__version__}; "
+            f"The model was written by scikit-learn {version} and read by {sklearn.__version__}; "
             "compare some "
             "of its risks with what it gave where it was made."
         )
@@ -103,29 +103,19 @@ def _notes(estimator: Any, steps: Steps, shut: set[str]) -> list[str]:
     return notes
 
 
-def _written_by(estimator: Any) -> str | None:
-    try:
-        version = vars(estimator).get("_sklearn_version")
-    except TypeError:
-        return None
-    return version[:20] if isinstance(version, str) else None
-
-
-def _versions(estimator: Any) -> str:
-    written = _written_by(estimator)
-    return f" (it was written by {written})" if written else ""
+def _versions(version: str) -> str:
+    return f" (it was written by {version})" if version else ""
 
 
 # --- the same risks --------------------------------------------------------------------------------
 
 
 def _compare(
-    estimator: Any, model: RiskModel, steps: Steps, resolved: Resolved, title: str, *, numbered: bool
+    estimator: Any, model: RiskModel, frame: pd.DataFrame, title: str, version: str, *, numbered: bool
 ) -> None:
     """BadInput when scikit-learn gives made-up patients other risks than the network here."""
-    frame = _probes(model, steps, resolved)
     theirs = frame.to_numpy() if numbered else frame
-    if numbered and not steps.labels:
+    if numbered and not model.preparation.categories:
         theirs = frame.to_numpy(np.float64)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -133,7 +123,7 @@ def _compare(
             expected = np.asarray(estimator.predict_proba(theirs), dtype=np.float64)
     except Exception as error:  # whatever an unusual file makes scikit-learn raise
         raise BadInput(
-            f"{title} cannot be run by scikit-learn {sklearn.__version__}{_versions(estimator)}; fit "
+            f"{title} cannot be run by scikit-learn {sklearn.__version__}{_versions(version)}; fit "
             "and save "
             "it with the same version."
         ) from error
@@ -141,7 +131,7 @@ def _compare(
     if expected.shape != found.shape or not np.abs(expected - found).max() <= TOLERANCE:
         raise BadInput(
             f"{title} does not give the same risks here as in scikit-learn {sklearn.__version__}"
-            f"{_versions(estimator)}, so it is not read; fit and save it with the same version."
+            f"{_versions(version)}, so it is not read; fit and save it with the same version."
         )
 
 

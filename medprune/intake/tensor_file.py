@@ -24,12 +24,14 @@ import torch
 from torch import Tensor
 
 from medprune.errors import BadInput, listed
+from medprune.intake.pickle_depth import deepest
 
 MOST_TENSORS = 10_000
 MOST_BYTES = 2 * 1024**3
 LARGEST_HEADER = 100_000_000  # as in the safetensors library; the split of ten million patients fits
 MOST_MARKS = 10_000_000  # of JSON in a header: bounds the memory that it takes once parsed
 LARGEST_PICKLE = 4 * 1024**2
+DEEPEST = 50  # objects in each other; a checkpoint with its optimiser has about ten
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # one level around the tensors, as checkpoints have
 COUNTER = "num_batches_tracked"  # the one tensor of a network that is not made of fractions
@@ -59,7 +61,9 @@ def read_tensors(source: str | Path | bytes, *, name: str = "") -> TensorFile:
     """Tensors of a safetensors file or state_dict. Raises BadInput; nothing in the file is executed."""
     data, called = read_bytes(source, name)
     title = title_of(called)
-    if data[8:9] == b"{" and data[5:8] == b"\0\0\0":  # looked for first: a length may begin like the others
+    if (
+        data[8:9] in (b"{", b" ") and data[5:8] == b"\0\0\0"
+    ):  # looked for first: a length may begin like the others
         return _checked(_safetensors(data, title))
     if data[:2] == b"PK":
         return _checked(_state_dict(data, title))
@@ -258,8 +262,18 @@ def _audit_archive(data: bytes, title: str) -> None:
         listing = archive.read(pickles[0])
     except Exception as error:
         raise BadInput(f"{title} is a damaged archive; copy or upload it again.") from error
+    _check_depth(listing, title)
     for needed in _needed_names(listing, title):
         _check_name(needed, title)
+
+
+def _check_depth(pickled: bytes, title: str) -> None:
+    try:
+        too_deep = deepest(pickled) > DEEPEST
+    except (ValueError, LookupError, OverflowError) as error:
+        raise BadInput(f"{title} is damaged; copy or upload it again.") from error
+    if too_deep:
+        raise BadInput(f"{title} is nested deeply and holds more than tensors by name; {STATE_DICT_HINT}.")
 
 
 def _needed_names(pickled: bytes, title: str) -> Iterator[str]:

@@ -64,3 +64,66 @@ def mlp(head: str = "Softmax", classes: int = 3) -> bytes:
         end = make.add(head, end, **({"axis": 1} if "max" in head else {}))
     data: bytes = make.model(end).SerializeToString()
     return data
+
+
+def with_external(location: str) -> bytes:
+    """The good model with a weight that lies in another file."""
+    made = onnx.load_model_from_string(mlp())
+    tensor = made.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", location
+    data: bytes = made.SerializeToString()
+    return data
+
+
+def hidden_external() -> bytes:
+    """The same, where a careless reader does not look: in an attribute of a node of a subgraph."""
+    make = Maker()
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4], data_location=TensorProto.EXTERNAL)
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", "decoy.bin"
+    inner = helper.make_graph(
+        [helper.make_node("Constant", [], ["t"], value=tensor)],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("t", TensorProto.FLOAT, [4])],
+    )
+    end = make.add("If", make.constant(True, np.bool_), then_branch=inner, else_branch=inner)
+    data: bytes = make.model(end).SerializeToString()
+    return data
+
+
+def with_node(op: str, domain: str = "", **how: Any) -> bytes:
+    """The good model with one more operator."""
+    made = onnx.load_model_from_string(mlp())
+    made.graph.node.append(helper.make_node(op, ["x"], ["more"], domain=domain, **how))
+    data: bytes = made.SerializeToString()
+    return data
+
+
+def huge_constant() -> bytes:
+    """A hundred bytes that ask for 4 TB."""
+    make = Maker()
+    shape = make.constant([10**6, 10**6], np.int64)
+    data: bytes = make.model(make.add("ConstantOfShape", shape)).SerializeToString()
+    return data
+
+
+def lying_shape() -> bytes:
+    made = onnx.load_model_from_string(mlp())
+    tensor = made.graph.initializer[0]
+    tensor.dims[:] = [10**9, 2]
+    tensor.raw_data = bytes(16)
+    data: bytes = made.SerializeToString()
+    return data
+
+
+def outer_product() -> bytes:
+    """Two thin constants whose product would take terabytes, on the way to no output that is read."""
+    make = Maker()
+    tall, flat = make.constant(np.zeros((10**6, 1))), make.constant(np.zeros((1, 10**6)))
+    end = make.add("MatMul", "x", make.add("MatMul", tall, flat))
+    data: bytes = make.model(end).SerializeToString()
+    return data
