@@ -14,7 +14,7 @@ import pytest
 from medprune.errors import BadInput
 from medprune.intake.adopt import inferred_widths
 from medprune.intake.completion import is_described
-from medprune.intake.foreign import read_foreign
+from medprune.intake.model_formats import read_model
 from medprune.intake.tensor_file import TensorFile
 from medprune.model_file import model_from
 from tests.hostile.case import CANARY, Case
@@ -51,7 +51,7 @@ def private_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Pat
 
 def offered(data: bytes, name: str) -> TensorFile:
     """The file as the pages and the shell take it: read, and either described or of known layers."""
-    file = read_foreign(data, name=name)
+    file = read_model(data, name)
     if is_described(file):
         model_from(file)
     else:
