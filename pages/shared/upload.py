@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from medprune import BadInput, load_cohort
 from medprune.intake import ChoiceNeeded, TableChoices, read_table_safely
@@ -50,11 +52,19 @@ def take(study: Study, file: Any) -> None:
     study.drop_draft()
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the draft
     shutil.copyfileobj(file, copy)
+    let_go(file)
     study.uploads += 1
     study.draft = Draft(str(file.name), copy, study.uploads)
     weakref.finalize(study.draft, copy.close)  # also when the session ends before anyone decides
     read(study.draft, TableChoices())
     st.rerun()
+
+
+def let_go(file: Any) -> None:
+    """Have Streamlit forget the bytes at once, as its own chat field does; else they stay."""
+    context = get_script_run_ctx()
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        context.uploaded_file_mgr.remove_file(session_id=context.session_id, file_id=file.file_id)
 
 
 def read(draft: Draft, choices: TableChoices) -> None:
