@@ -6,6 +6,7 @@ import sys
 from argparse import Namespace as Options
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,6 +70,13 @@ def inspect(options: Options) -> Answer:
     lines += [f"- {note}" for note in cohort.notes]
     lines += [f"- {problem.message}" for problem in report.problems]
     return report.to_json(), "\n".join(lines)
+
+
+def converter(options: Options) -> Answer:
+    """The script for the user's own machine; here nothing is converted, because that would run code."""
+    place = resources.files("medprune").joinpath("templates", "convert.py.txt")
+    script = place.read_text(encoding="utf-8").rstrip()
+    return {"script": script}, script
 
 
 def train(options: Options) -> Answer:
