@@ -288,6 +288,12 @@ def _prune(sub: Parser) -> None:
     sub.add_argument("--out", required=True, metavar="BUNDLE", help="the folder to write; its zip comes too")
 
 
+def _converter(sub: Parser) -> None:
+    sub.epilog = (
+        "`medprune converter > convert.py`, then `python convert.py --help` where the model was made."
+    )
+
+
 def _predict(sub: Parser) -> None:
     _table(sub, outcome=False, batches=True)
     sub.add_argument("--bundle", required=True, metavar="BUNDLE", help="a bundle's folder or zip")
@@ -334,6 +340,11 @@ VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None],
         "What every threshold would do to tuning patients, before retraining.",
     ),
     "prune": (_verb("prune"), _prune, "Walk a path of smaller models, choose one, write its bundle."),
+    "converter": (
+        _verb("converter"),
+        _converter,
+        "Print a script that turns a model which can run code into one that cannot, on your own machine.",
+    ),
     "predict": (_verb("predict"), _predict, "Risks for the patients in a table."),
     "serve": (_serve, _serve_options, "Open the dashboard on this machine."),
 }

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace as Options
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -108,6 +109,13 @@ def _offered(remedies: Sequence[str]) -> list[str]:
     lines = [f"    --treat {shlex.quote(each)}" for each in remedies[:MOST_OFFERED]]
     more = len(remedies) - len(lines)
     return lines + ([f"    and {more} more, see --json"] if more else [])
+
+
+def converter(options: Options) -> Answer:
+    """The script for the user's own machine; here nothing is converted, because that would run code."""
+    place = resources.files("medprune").joinpath("templates", "convert.py.txt")
+    script = place.read_text(encoding="utf-8").rstrip()
+    return {"script": script}, script
 
 
 def train(options: Options) -> Answer:
