@@ -27,5 +27,5 @@ def test_every_promise_has_a_test() -> None:
 
 
 def test_every_setting_that_is_named_exists() -> None:
-    for name in re.findall(r"--((?:server|browser)\.\w+)=", TEXT) + ["server.maxUploadSize"]:
+    for name in [*re.findall(r"--((?:server|browser)\.\w+)=", TEXT), "server.maxUploadSize"]:
         st.get_option(name)
