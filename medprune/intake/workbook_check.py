@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from xml.parsers import expat
 
 import defusedxml  # type: ignore[import-untyped]
 import defusedxml.ElementTree as SafeTree  # type: ignore[import-untyped]
@@ -59,8 +60,8 @@ def checked_sheet(data: bytes, title: str, wanted: str | None) -> tuple[Sheet, t
             _look_through(archive, sheet, title)
             for part in ("xl/sharedStrings.xml", "xl/styles.xml", "[Content_Types].xml"):
                 if part in archive.namelist():
-                    for _ in _elements(archive, part):
-                        pass
+                    with archive.open(part) as file:
+                        _parser().ParseFile(file)
             return sheet, tuple(sheets)
     except (BadInput, MemoryError):
         raise
@@ -95,30 +96,23 @@ def _check_archive(archive: zipfile.ZipFile, title: str) -> None:
         raise BadInput(f"The workbook {title} is encrypted; save it without a password, or as CSV.")
 
 
-def _elements(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[str, Any, Any]]:
-    """Every element as it ends: its bare name, itself, and what it is in. It is then dropped."""
-    path: list[Any] = []
+def _elements(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[str, Any]]:
+    """Every element of a small part as it ends: its name without its namespace, and itself."""
     with archive.open(part) as file:
-        for event, element in SafeTree.iterparse(file, events=("start", "end"), forbid_dtd=True):
-            if event == "start":
-                path.append(element)
-                continue
-            path.pop()
-            yield element.tag.rpartition("}")[2], element, path[-1] if path else None
-            if path and element.tag.rpartition("}")[2] in ("row", "c", "si", "mergeCell", "xf", "sheet"):
-                path[-1].remove(element)
+        for _, element in SafeTree.iterparse(file, forbid_dtd=True):
+            yield element.tag.rpartition("}")[2], element
 
 
 def _visible(archive: zipfile.ZipFile) -> dict[str, str]:
     """The visible sheets of cells: their names and the parts of the archive they are in."""
     places = {}
-    for tag, element, _ in _elements(archive, "xl/_rels/workbook.xml.rels"):
+    for tag, element in _elements(archive, "xl/_rels/workbook.xml.rels"):
         if tag == "Relationship" and element.get("Type", "").endswith("/worksheet"):
             target = element.get("Target", "")
             whole = target.lstrip("/") if target.startswith("/") else posixpath.join("xl", target)
             places[element.get("Id")] = posixpath.normpath(whole)
     found = {}
-    for tag, element, _ in _elements(archive, WORKBOOK):
+    for tag, element in _elements(archive, WORKBOOK):
         if tag == "sheet" and element.get("state", "visible") == "visible":
             link = next((value for key, value in element.attrib.items() if key.endswith("}id")), None)
             if link in places:
@@ -149,11 +143,7 @@ def _chosen(sheets: dict[str, str], archive: zipfile.ZipFile, title: str, wanted
 
 def _look_through(archive: zipfile.ZipFile, sheet: Sheet, title: str) -> None:
     """Count the sheet's cells, and refuse what could not be read as a table."""
-    for tag, element, _ in _elements(archive, sheet.part):
-        if tag == "c":
-            _count(element, sheet, title)
-        elif tag == "mergeCell":
-            sheet.merged.append(str(element.get("ref", "")))
+    _Cells(sheet, title).read(archive)
     if sheet.unsaved:
         how = "formula has no saved value" if sheet.unsaved == 1 else "formulas have no saved values"
         raise BadInput(
@@ -168,25 +158,68 @@ def _look_through(archive: zipfile.ZipFile, sheet: Sheet, title: str) -> None:
         )
 
 
-def _count(cell: Any, sheet: Sheet, title: str) -> None:
-    kinds = {child.tag.rpartition("}")[2]: child for child in cell}
-    if "f" in kinds and ("v" not in kinds or not kinds["v"].text) and cell.get("t") != "str":
-        sheet.unsaved += 1
-    if "v" not in kinds and "is" not in kinds:
-        return  # styled and empty
-    place = CELL.fullmatch(cell.get("r", ""))
-    row, column = (int(place[2]), _number(place[1])) if place else (0, 0)
-    if not place:
-        raise _damaged(title)
-    sheet.first_row = sheet.first_row or row
-    sheet.rows, sheet.columns = max(sheet.rows, row), max(sheet.columns, column)
-    sheet.filled += 1
-    sheet.errors += cell.get("t") == "e"
-    if sheet.filled > MOST_FILLED or sheet.rows * sheet.columns > MOST_AREA:
-        raise BadInput(
-            f"The sheet {sheet.name!r} of {title} reaches to cell {cell.get('r')}, which is more than is "
-            "read from a workbook; delete what is outside the table, or save it as CSV or Parquet."
-        )
+class _Cells:
+    """Counts cells as the parser meets them. A sheet has millions: no tree is built, not even a small one."""
+
+    def __init__(self, sheet: Sheet, title: str) -> None:
+        self.sheet, self.title = sheet, title
+        self.cell: dict[str, str] = {}
+        self.formula = self.value = self.text = False  # of the cell: has it these?
+
+    def read(self, archive: zipfile.ZipFile) -> None:
+        parser = _parser()
+        parser.StartElementHandler, parser.EndElementHandler = self._start, self._end
+        parser.CharacterDataHandler = self._characters
+        with archive.open(self.sheet.part) as file:
+            parser.ParseFile(file)
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        tag = name.rpartition("}")[2]
+        if tag == "c":
+            self.cell, self.formula, self.value, self.text = attributes, False, False, False
+        elif tag == "f":
+            self.formula = True
+        elif tag in ("v", "is"):
+            self.value = True
+        elif tag == "mergeCell":
+            self.sheet.merged.append(attributes.get("ref", ""))
+
+    def _characters(self, text: str) -> None:
+        self.text = self.text or self.value
+
+    def _end(self, name: str) -> None:
+        if name.rpartition("}")[2] != "c":
+            return
+        if self.formula and not self.text and self.cell.get("t") != "str":
+            self.sheet.unsaved += 1
+        if self.value:  # else the cell has a style alone
+            self._count(self.cell.get("r", ""))
+
+    def _count(self, place: str) -> None:
+        sheet, found = self.sheet, CELL.fullmatch(place)
+        if not found:
+            raise _damaged(self.title)
+        row = int(found[2])
+        sheet.first_row = sheet.first_row or row
+        sheet.rows, sheet.columns = max(sheet.rows, row), max(sheet.columns, _number(found[1]))
+        sheet.filled += 1
+        sheet.errors += self.cell.get("t") == "e"
+        if sheet.filled > MOST_FILLED or sheet.rows * sheet.columns > MOST_AREA:
+            raise BadInput(
+                f"The sheet {sheet.name!r} of {self.title} reaches to cell {place}, which is more than is "
+                "read from a workbook; delete what is outside the table, or save it as CSV or Parquet."
+            )
+
+
+def _parser() -> expat.XMLParserType:
+    """A parser that knows no document types, and so no entities of a file's own."""
+    parser = expat.ParserCreate(namespace_separator="}")
+    parser.StartDoctypeDeclHandler = _no_types
+    return parser
+
+
+def _no_types(name: str, system: str | None, public: str | None, inside: bool) -> None:
+    raise defusedxml.DTDForbidden(name, system, public)
 
 
 def _number(letters: str) -> int:
