@@ -818,3 +818,38 @@ def test_serve_becomes_the_dashboard_of_the_checkout(
     monkeypatch.setattr(cli, "PACKAGE", Path("/nowhere/medprune"))
     assert cli.main(["serve"]) == 2
     assert "app.py is not beside the package" in capfd.readouterr().err
+
+
+def test_treatments_and_ranges_in_the_shell(shell: Shell, tmp_path: Path) -> None:
+    frame = patient_table(ROWS)
+    frame.loc[::10, "age"] = 999
+    table = written(frame, tmp_path / "p.csv")
+    asked = (table, "--outcome", "stage")
+    problems = shell.json("inspect", *asked)["problems"]
+    [sentinel] = [problem for problem in problems if problem["kind"] == "sentinel"]
+    assert sentinel["treatments"] == ["sentinel-missing:age:999"]
+    treated = shell.json("inspect", *asked, "--treat", *sentinel["treatments"], "--table-one")
+    assert "sentinel" not in {problem["kind"] for problem in treated["problems"]}
+    assert treated["treated"] == sentinel["treatments"]
+    assert {row["variable"] for row in treated["table_one"]} == set(frame.columns) - {"stage"}
+    model = tmp_path / "m.safetensors"
+    shell.json("train", *asked, "--treat", "suggested", "--hidden", "4", "--out", model)
+    assert load_model(model).origin.treatments == tuple(sentinel["treatments"])
+    scored = shell.json("score", *asked, "--model", model)
+    assert scored["rows"] == ROWS * 0.6
+    assert "leave --treat out" in shell.refused("score", *asked, "--model", model, "--treat", "drop:age")
+    assert "no treatment 'dropp'" in shell.refused("inspect", *asked, "--treat", "dropp:age")
+    assert "cannot be read" in shell.refused("inspect", *asked, "--ranges", tmp_path / "none.csv")
+    _, out, _ = shell("inspect", *asked)
+    assert "--treat sentinel-missing:age:999" in out
+    assert "--treat suggested" in out
+
+
+def test_a_model_of_one_row_a_patient_finds_the_same_patients_again(shell: Shell, tmp_path: Path) -> None:
+    frame = patient_table(ROWS).assign(who=np.arange(ROWS) // 2)
+    asked = (written(frame, tmp_path / "p.csv"), "--outcome", "stage")
+    model = tmp_path / "m.safetensors"
+    more = ("--treat", "one-row-per-patient:who", "--treat", "drop:noise")
+    shell.json("train", *asked, *more, "--hidden", "4", "--out", model)
+    scored = shell.json("score", *asked, "--model", model, "--split", "all")
+    assert (scored["rows"], scored["patients"]) == (ROWS / 2, ROWS / 2)

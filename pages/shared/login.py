@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import streamlit as st
@@ -16,6 +17,11 @@ import streamlit as st
 LOCAL = "local"
 WHO = ("sub", "email")  # what names a user of a provider, the steadiest first
 LONGEST = 12 * 3600  # seconds: a provider that does not say when a login ends has it end after so long
+
+NO_CLIENT = (
+    "Logging in needs the packages authlib and httpx, and one of them is not installed; whoever runs this "
+    "server can add them with `pip install 'streamlit[auth]'` and start it again."
+)
 
 Way = Literal["oidc", "proxy"]
 
@@ -66,10 +72,18 @@ def required() -> str:
         for name in providers():
             label = "Log in" if name is None else f"Log in with {name}"
             if st.button(label, type="primary", icon=":material/login:", key=f"log_in_{name}"):
-                st.login(name)
+                if can_log_in():
+                    st.login(name)
+                st.error(NO_CLIENT, icon=":material/extension_off:")
     else:
         st.error("The proxy in front of this server does not say who you are.", icon=":material/lock:")
     return st.stop()
+
+
+def can_log_in() -> bool:
+    """Whether the packages with which Streamlit asks a provider are here."""
+    asks = find_spec("httpx2") or find_spec("httpx")
+    return asks is not None and find_spec("authlib") is not None
 
 
 def providers() -> list[str | None]:

@@ -26,7 +26,10 @@ def where(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if frame.filename.startswith(OURS)
     ]
-    return f"{type(error).__name__} at {' > '.join(frames[-MOST_FRAMES:]) or 'no line of ours'}"
+    kind = type(error).__name__
+    if isinstance(error, ImportError) and error.name:
+        kind += f" ({error.name})"
+    return f"{kind} at {' > '.join(frames[-MOST_FRAMES:]) or 'no line of ours'}"
 
 
 def report(error: BaseException) -> str:

@@ -167,6 +167,27 @@ def test_a_login_without_an_end_ends_all_the_same() -> None:
     assert not login.still_valid(claims, 1.0)
 
 
+def test_a_login_without_its_packages_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    def required() -> None:
+        from pages.shared import login
+
+        login.required()
+
+    monkeypatch.setattr(login, "can_log_in", lambda: False)
+    app = AppTest.from_function(required)
+    app.secrets, app.user = AUTH, {"is_logged_in": False}
+    app.run()
+    app.button[0].click().run()
+    assert "httpx" in app.error[0].value
+
+
+def test_each_provider_has_a_button(app: AppTest) -> None:
+    two = {name: {"client_id": "medprune"} for name in ("clinic", "university")}
+    app.secrets, app.user = {"auth": {"cookie_secret": "s" * 40, **two}}, {"is_logged_in": False}
+    app.run()
+    assert [button.label for button in app.button] == ["Log in with clinic", "Log in with university"]
+
+
 def test_a_login_that_ends_meanwhile_shuts_the_page(app: AppTest) -> None:
     app.secrets, app.user = AUTH, known()
     with_sample(app.run())
