@@ -47,11 +47,15 @@ class Range:
 
     @property
     def in_other(self) -> tuple[float, float]:
-        """The plausible range in the other unit."""
-        return (self.low - self.offset) / self.factor, (self.high - self.offset) / self.factor
+        """The plausible range in the other unit, to three digits."""
+        low, high = ((end - self.offset) / self.factor for end in (self.low, self.high))
+        return float(f"{low:.3g}"), float(f"{high:.3g}")
 
     def bounds_for(self, values: NDArray[np.float64]) -> tuple[float, float, str] | None:
-        """The range in the unit that most of these known values are in; None when they fit neither."""
+        """The range in the unit that most of these known values are in; None when they fit neither.
+
+        Where they fit both, as wide ranges overlap, it is the unit whose middle is nearer to their median.
+        """
         if not len(values):
             return None
         offered = [(self.low, self.high, self.unit)]
@@ -59,6 +63,10 @@ class Range:
             offered.append((*self.in_other, self.other_unit))
         inside = [float(((values >= low) & (values <= high)).mean()) for low, high, _ in offered]
         best = int(np.argmax(inside))
+        middle = float(np.median(values))
+        if min(inside) >= 1 - OTHER_SCALE and min(middle, self.low, *self.in_other[:1]) > 0:
+            apart = [abs(np.log(middle / np.sqrt(low * high))) for low, high, _ in offered]
+            best = int(np.argmin(apart))
         return offered[best] if inside[best] >= 1 - OTHER_SCALE else None
 
 

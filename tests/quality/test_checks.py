@@ -153,6 +153,17 @@ def test_units_are_told_by_the_name_even_when_the_groups_touch() -> None:
     assert after.all().frame["height"].min() > 100
 
 
+def test_where_both_units_could_be_the_middle_decides() -> None:
+    """Half of the glucose values in mg/dL would also be plausible, if extreme, in mmol/L."""
+    glucose = usual_ranges().of("glucose")
+    assert glucose is not None
+    values = np.random.default_rng(0).normal(105, 20, 500)
+    for scale, unit in ((1.0, "mg/dL"), (1 / 18.016, "mmol/L")):
+        bounds = glucose.bounds_for(values * scale)
+        assert bounds is not None
+        assert bounds[2] == unit
+
+
 def test_the_usual_ranges_are_sound() -> None:
     entries = usual_ranges().entries
     assert len(entries) >= 60
