@@ -5,10 +5,26 @@ import json
 import streamlit as st
 
 from medprune import MLP, Cohort, RiskModel, Schedule, load_cohort, performance, train_steps
-from medprune.description import KEY
 from medprune.figures import learning_curve
-from medprune.intake.adopt import SCALINGS, Adoption, adopt_model, constants_from, inferred_widths
-from medprune.intake.tensor_file import TensorFile, read_tensors
+from medprune.intake.adopt import (
+    SCALINGS,
+    Adoption,
+    adopt_model,
+    constants_from,
+    inferred_widths,
+    known_activations,
+    known_classes,
+)
+from medprune.intake.completion import (
+    described_model,
+    for_cohort,
+    is_described,
+    is_foreign,
+    numbered_columns,
+    numbers_classes,
+)
+from medprune.intake.foreign import read_model_file
+from medprune.intake.tensor_file import TensorFile
 from medprune.model_file import check_fits, model_bytes, model_from
 from medprune.network import ACTIVATIONS, NORMS, hidden_widths
 from medprune.performance import BINARY
@@ -88,20 +104,23 @@ def draw_live(bar: object, live: object, epochs: list[Epoch]) -> None:
 
 def upload(study: Study, cohort: Cohort) -> None:
     file = st.file_uploader(
-        "A safetensors file, or a PyTorch state_dict (.pt, .pth)",
-        type=["safetensors", "pt", "pth"],
+        "A safetensors file, a PyTorch state_dict (.pt, .pth), an ONNX or a scikit-learn model (.skops)",
+        type=["safetensors", "pt", "pth", "onnx", "skops"],
         key="model_upload",
     )
     st.caption(
-        "Whole pickled models and TorchScript can run code and are never opened: save `model.state_dict()`."
+        "Whole pickled models, joblib files, TorchScript and .pt2 can run code and are never opened: "
+        "`medprune converter > convert.py` gives a script that turns them into safetensors or skops."
     )
     if file is None:
         return
     with guide.sentences():
-        tensors = read_tensors(file.getvalue(), name=file.name)
+        tensors = read_model_file(file.getvalue(), name=file.name)
         for note in tensors.notes:
             st.caption(plain(note))
-        if KEY in tensors.metadata:
+        if is_foreign(tensors):
+            cohort, ready = complete(tensors, study, cohort)
+        elif is_described(tensors):
             ready = model_from(tensors)
             cohort = with_its_split(study, cohort, ready)
             check_fits(ready, cohort)
@@ -111,6 +130,38 @@ def upload(study: Study, cohort: Cohort) -> None:
         if st.button("Use this model", type="primary", key="use_model"):
             study.use_model_with(cohort, ready)
             st.rerun()
+
+
+def complete(tensors: TensorFile, study: Study, cohort: Cohort) -> tuple[Cohort, RiskModel]:
+    """A model that says how it prepares its inputs: asked for is only what it leaves open."""
+    names = [feature.name for feature in cohort.features]
+    columns: list[str] = []
+    if count := numbered_columns(tensors):
+        columns = st.multiselect(
+            f"Its {count} input columns, in its order", names, default=names[:count], key="complete_columns",
+            help="The file only numbers them; the order of choosing is the model's order.",
+        )  # fmt: skip
+    model = described_model(tensors, columns, offered=names)
+    classes: list[str] = []
+    if numbers_classes(tensors) or sorted(model.classes) != sorted(cohort.classes):
+        classes = st.multiselect(
+            "Its classes, in its order", cohort.classes, default=cohort.classes, key="complete_classes"
+        )
+    read_as = {feature.name: feature.kind for feature in cohort.features}
+    if study.table is not None and any(read_as.get(f.name) != f.kind for f in model.preparation.features):
+        cohort = load_cohort(
+            study.table.frame,
+            outcome=cohort.outcome,
+            patient=cohort.patient,
+            positive=cohort.positive,
+            exclude=cohort.exclude,
+            seed=cohort.seed,
+            features=model.preparation.features,
+        )
+    ready = for_cohort(model, cohort, tensors, classes)
+    st.warning(guide.UNKNOWN, icon=":material/help:")
+    agreement(ready, cohort)
+    return cohort, ready
 
 
 def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
@@ -138,15 +189,26 @@ def confirm(tensors: TensorFile, cohort: Cohort) -> RiskModel:
     widths = inferred_widths(tensors)
     st.markdown(f"Found a network of widths **{' → '.join(map(str, widths))}**. Please confirm the rest.")
     left, right = st.columns(2)
-    activation = left.selectbox("Activation between the layers", list(ACTIVATIONS), key="adopt_activation")
+    known = known_activations(tensors)
+    if known:
+        left.markdown(f"Activations as in the file: **{', '.join(known)}**.")
+        activation = "relu"  # not looked at
+    else:
+        activation = left.selectbox(
+            "Activation between the layers", list(ACTIVATIONS), key="adopt_activation"
+        )
     scaling = right.selectbox("Its inputs", SCALINGS, format_func=SCALING_NAMES.get, key="adopt_scaling")
     names = [feature.name for feature in cohort.features]
     columns = st.multiselect(
         "Its input columns, in its order", names, default=names, key="adopt_columns",
         help="Take out what the model does not use; the order of choosing is the network's order.",
     )  # fmt: skip
+    said = known_classes(tensors)
     classes = st.multiselect(
-        "Its classes, in its order", cohort.classes, default=cohort.classes, key="adopt_classes"
+        "Its classes, in its order",
+        cohort.classes,
+        default=said if sorted(said) == sorted(cohort.classes) else cohort.classes,
+        key="adopt_classes",
     )
     constants = ask_constants() if scaling == "constants" else None
     norm_first = st.toggle("Normalisation comes before the activation", True, key="adopt_norm_first")
