@@ -26,6 +26,7 @@ from medprune.intake.completion import (
     is_foreign,
     numbered_columns,
     numbers_classes,
+    refuses_missing,
 )
 from medprune.intake.tensor_file import TensorFile
 from medprune.model_file import check_columns, check_fits, model_from
@@ -127,15 +128,22 @@ def completed(study: Study, cohort: Cohort, file: TensorFile) -> tuple[Cohort, R
     columns = tuple(ask_columns(list(names), numbered_columns(file))) if numbered_columns(file) else ()
     model = described_model(file, columns, offered=names)
     cohort = read_as(model, cohort, study)
-    classes = ask_classes(cohort.classes) if numbers_classes(file) else ()
+    unlike = sorted(model.classes) != sorted(cohort.classes)
+    classes = ask_classes(cohort.classes) if numbers_classes(file) or unlike else ()
     ready = for_cohort(model, cohort, file, classes)
     st.warning(guide.UNKNOWN, icon=":material/help:")
+    holes = [name for name in refuses_missing(file, ready) if cohort.all().frame[name].isna().any()]
+    if holes:
+        st.caption(plain(f"Missing values of {listed(holes)} are replaced by the median of train."))
     agreement(ready, cohort)
     return cohort, ready
 
 
 def read_as(model: RiskModel, cohort: Cohort, study: Study) -> Cohort:
     """The same patients in the same splits, with the columns that the model reads, in its own way."""
+    kinds = {feature.name: feature.kind for feature in cohort.features}
+    if all(kinds.get(feature.name) == feature.kind for feature in model.preparation.features):
+        return cohort
     assert study.table is not None
     left_out = [name for name in model.features if name in cohort.exclude]
     if left_out:
@@ -192,7 +200,7 @@ def ask_columns(names: list[str], count: int = 0) -> list[str]:
     chosen: list[str] = st.multiselect(
         "Its input columns, in its order",
         names,
-        default=names,
+        default=names[: count or None],
         key="adopt_columns",
         help="Take out what the model does not use; the order of choosing is the network's order.",
     )

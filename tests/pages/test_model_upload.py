@@ -70,6 +70,7 @@ def test_an_array_model_is_asked_for_its_columns(app: AppTest, table: pd.DataFra
     on_the_model_page(app, table)
     model_uploaded(app, skops.io.dumps(theirs), "m.skops")
     assert "2 inputs" in texts(app)
+    healthy(app.multiselect(key="adopt_columns").set_value(["age"]).run())
     assert "takes 2 columns" in " ".join(error.value for error in app.error)
     healthy(app.multiselect(key="adopt_columns").set_value(["age", "lactate"]).run())
     healthy(app.button(key="use_model").click().run())
