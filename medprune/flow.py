@@ -235,6 +235,7 @@ def provenance(
         "excluded_columns": [{"column": name, "reason": reason} for name, reason in cohort.kept_out],
         "treatments": [{"id": each.id, "does": each.told} for each in treatments_of(cohort.treatments)],
         "notes": list(cohort.notes),
+        "data_problems": [problem.to_json() for problem in cohort.quality.problems],
         "parent_model_sha256": fingerprint(path.dense.model),
         "dense_training": path.dense.model.origin.training,
         "split_seed": cohort.seed,

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from medprune import MLP, Cohort, RiskModel, Schedule, performance, train_steps
+from medprune.errors import listed
 from medprune.figures import learning_curve
 from medprune.model_file import model_bytes
 from medprune.network import ACTIVATIONS, NORMS, hidden_widths
@@ -71,7 +72,9 @@ def ask_training() -> tuple[MLP, Schedule, int]:
 def train_here(study: Study, cohort: Cohort) -> None:
     with guide.sentences():
         recipe, schedule, seed = ask_training()
-        if not st.button("Train", type="primary", icon=":material/play_arrow:", key="train"):
+        meant = leaks_are_meant(cohort)
+        label, icon = "Train", ":material/play_arrow:"
+        if not st.button(label, type="primary", icon=icon, key="train", disabled=not meant):
             return
         bar, live = st.progress(0.0, "Training…"), st.empty()
         epochs: list[Epoch] = []
@@ -84,6 +87,23 @@ def train_here(study: Study, cohort: Cohort) -> None:
         assert model is not None
         study.use_model(model, epochs)
         st.rerun()
+
+
+def leaks_are_meant(cohort: Cohort) -> bool:
+    """Whether there is no column that may give the outcome away, or the user wants them all the same."""
+    used = {feature.name for feature in cohort.features}
+    leaks = [p.column for p in cohort.quality.problems if p.kind == "leakage" and p.column in used]
+    if not leaks:
+        return True
+    st.warning(
+        f"{plain(listed(leaks))} may give the outcome away: a model that reads what is known only "
+        "afterwards is of no use to the next patient. On the page Patients, leave out what is not known in "
+        "time.",
+        icon=":material/report:",
+    )
+    return st.checkbox(
+        "These columns are known in time; train with them", key=f"leaks_{cohort.table_hash[:8]}_{len(leaks)}"
+    )
 
 
 def draw_live(bar: object, live: object, epochs: list[Epoch]) -> None:

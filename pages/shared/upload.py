@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
@@ -18,9 +19,10 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from medprune import BadInput, load_cohort
 from medprune.intake import ChoiceNeeded, TableChoices, read_table_safely
 from medprune.intake.missing import NUMBER_MISSING, TEXT_MISSING
-from medprune.intake.roles import LOOKED_AT, MOST_LABELS, suggested_roles
+from medprune.intake.roles import LOOKED_AT, MOST_LABELS, Suggestion, suggested_roles
 from medprune.intake.table_choices import DECIMALS, DELIMITERS, ENCODINGS
 from medprune.performance import BINARY
+from medprune.quality import usual_ranges
 from pages.shared import guide
 from pages.shared.guide import plain, share
 from pages.shared.session import Draft, Study, Table
@@ -141,15 +143,35 @@ def roles(draft: Draft) -> None:
             {
                 "column": [role.name for role in draft.roles],
                 "read as": [role.kind for role in draft.roles],
+                "unit": [unit(draft, role) for role in draft.roles],
                 "missing": [share(role.missing) for role in draft.roles],
                 "different values": [role.different for role in draft.roles],
                 "suggested role": [role.role for role in draft.roles],
-                "why": [role.reason for role in draft.roles],
+                "why, or what is done": [role.reason or becomes_of(role) for role in draft.roles],
             }
         )
         guide.table(table, key="suggested_roles")
         if draft.read is not None and len(draft.read.frame) > LOOKED_AT:
             st.caption(f"Judged on the first {LOOKED_AT:,} rows.")
+
+
+def unit(draft: Draft, role: Suggestion) -> str:
+    """The unit that the values seem to be in, of a measurement whose plausible ranges are known."""
+    entry = usual_ranges().of(role.name) if role.kind == "number" else None
+    if entry is None or draft.read is None:
+        return ""
+    numbers = pd.to_numeric(draft.read.frame[role.name].head(LOOKED_AT), errors="coerce")
+    bounds = entry.bounds_for(numbers.dropna().to_numpy(np.float64))
+    return "" if bounds is None or bounds[2] == "1" else f"{bounds[2]}?"
+
+
+def becomes_of(role: Suggestion) -> str:
+    """How a feature goes into the network; what that needs is fitted on train."""
+    if role.role != "feature":
+        return ""
+    if role.kind == "category":
+        return "an input for each category" + (", and one for missing" if role.missing else "")
+    return "scaled" + ("; missing values are filled in and marked" if role.missing else "")
 
 
 # --- what it is used for --------------------------------------------------------------------------
