@@ -5,7 +5,9 @@ from pathlib import Path
 import streamlit as st
 import torch
 
-from pages.shared import guide, session
+from pages.shared import guide, logs, session
+
+logs.keep_values_out()
 
 torch.set_num_threads(1)  # many sessions share few cores; small networks gain nothing from a second thread
 
@@ -34,6 +36,8 @@ page = st.navigation(
     ]
 )
 with guide.boundary():
+    guide.only_if_safe()
+    session.enter()
     session.study().visit(page.url_path)
     guide.sidebar(session.study())
     page.run()

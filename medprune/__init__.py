@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from medprune.cross_validation import cross_validate, cross_validate_steps
     from medprune.drops import Drops, drops
     from medprune.errors import BadInput, MedPruneError
+    from medprune.federated import SiteSums, merge_sums, site_sums
     from medprune.fold_selection import Selection, Validation
     from medprune.kinds.verbs import score, train
     from medprune.large import LargeTable, large_patients, predict_large, score_large, sweep_large
@@ -29,8 +30,11 @@ if TYPE_CHECKING:
     from medprune.path import Path, prune, prune_steps
     from medprune.performance import Performance, performance
     from medprune.quantisation import quantise
+    from medprune.recalibration import fit_recalibration
     from medprune.scoring import Contributions
     from medprune.settings_search import search_settings
+    from medprune.site_counts import Floor
+    from medprune.sums_file import load_scores, load_sums, save_sums
     from medprune.sweep import Tradeoff, sweep
     from medprune.training import Schedule, train_steps
 
@@ -44,6 +48,7 @@ __all__ = [
     "Compression",
     "Contributions",
     "Drops",
+    "Floor",
     "LargeTable",
     "Mask",
     "MedPruneError",
@@ -52,6 +57,7 @@ __all__ = [
     "RiskModel",
     "Schedule",
     "Selection",
+    "SiteSums",
     "Split",
     "Tradeoff",
     "Validation",
@@ -62,19 +68,25 @@ __all__ = [
     "cross_validate_steps",
     "drops",
     "export",
+    "fit_recalibration",
     "large_patients",
     "load_bundle",
     "load_cohort",
     "load_model",
+    "load_scores",
+    "load_sums",
+    "merge_sums",
     "performance",
     "predict_large",
     "prune",
     "prune_steps",
     "quantise",
     "save_model",
+    "save_sums",
     "score",
     "score_large",
     "search_settings",
+    "site_sums",
     "sweep",
     "sweep_large",
     "train",
@@ -92,6 +104,7 @@ _HOMES = {
     "cross_validation": ("cross_validate", "cross_validate_steps"),
     "drops": ("Drops", "drops"),
     "errors": ("BadInput", "MedPruneError"),
+    "federated": ("SiteSums", "merge_sums", "site_sums"),
     "fold_selection": ("Selection", "Validation"),
     "kinds.verbs": ("score", "train"),
     "large": ("LargeTable", "large_patients", "predict_large", "score_large", "sweep_large"),
@@ -102,8 +115,11 @@ _HOMES = {
     "path": ("Path", "prune", "prune_steps"),
     "performance": ("Performance", "performance"),
     "quantisation": ("quantise",),
+    "recalibration": ("fit_recalibration",),
     "scoring": ("Contributions",),
     "settings_search": ("search_settings",),
+    "site_counts": ("Floor",),
+    "sums_file": ("load_scores", "load_sums", "save_sums"),
     "sweep": ("Tradeoff", "sweep"),
     "training": ("Schedule", "train_steps"),
 }

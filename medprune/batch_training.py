@@ -20,9 +20,20 @@ from torch.optim.adamw import adamw
 
 from medprune.model import RiskModel
 from medprune.network import frozen
+from medprune.recalibration import finished
 from medprune.stack import Stack, padded, sees_padding, views
 from medprune.stack_slopes import Batch, losses, slopes
-from medprune.training import Prepared, Schedule, batch_sizes, few_threads, retrain
+from medprune.training import (
+    BALANCED,
+    NONE,
+    Prepared,
+    Schedule,
+    batch_sizes,
+    class_weights,
+    few_threads,
+    like_trained,
+    retrain,
+)
 
 # Networks with fewer parameters are stacked, larger ones retrained one by one. Processor time of
 # retraining one by one / stacked, on one thread, by how many networks are asked for:
@@ -151,27 +162,29 @@ def retrain_stacked(asked: Sequence[Training]) -> list[list[RiskModel]]:
     tuning = max(len(training.tuning.outcome) for training in asked)
     most = max(1, min(MOST_MEMBERS, MOST_NUMBERS // (max(map(padded, spec.widths)) * padded(tuning))))
     members = [
-        Member(model, seed, place)
+        Member(model, seed, place, like_trained(schedule, model).class_weights)
         for place, training in enumerate(asked)
         for model, seed in zip(training.models, training.seeds, strict=True)
     ]
     data = Patients.of([training.train for training in asked]), Patients.of([t.tuning for t in asked])
-    finished: list[list[RiskModel]] = [[] for _ in asked]
+    done: list[list[RiskModel]] = [[] for _ in asked]
     for start in range(0, len(members), most):
         chunk = members[start : start + most]
         with few_threads(chunk[0].model.network), torch.no_grad():
             for member, model in zip(chunk, _retrained(chunk, *data, schedule), strict=True):
-                finished[member.data].append(model)
-    return finished
+                tuned, weighted = asked[member.data].tuning, member.class_weights == BALANCED
+                done[member.data].append(finished(model, tuned.columns, tuned.outcome, weighted=weighted))
+    return done
 
 
 @dataclass(frozen=True, eq=False)
 class Member:
-    """A model, its seed, and the place of its data set."""
+    """A model, its seed, the place of its data set, and whether the classes there are weighted."""
 
     model: RiskModel
     seed: int
     data: int
+    class_weights: str
 
 
 def _retrained(
@@ -181,9 +194,10 @@ def _retrained(
     stack = Stack.of(models, [member.seed for member in members], schedule.shrink if schedule.epochs else 1.0)
     own = torch.tensor([member.data for member in members])  # the data set of each that is still in the stack
     who = torch.arange(len(members))
+    weights = _class_weights(members, train)
     judge, plan, optimizer = (
-        Judge.of(stack, tuning, own),
-        Plan.of(stack, train, own, schedule),
+        Judge.of(stack, tuning, own, weights),
+        Plan.of(stack, train, own, schedule, weights),
         AdamW.of(stack),
     )
     best = Best(stack.rows.clone(), stack.statistics.clone(), judge.losses(stack), torch.zeros_like(who))
@@ -196,11 +210,32 @@ def _retrained(
         if len(stay) < len(who):
             stack, who, own = stack.only(stay), who[stay], own[stay]
             judge, optimizer = judge.only(stay), optimizer.only(stay)
-            plan = Plan.of(stack, train, own, schedule)
+            weights = None if weights is None else weights[stay]
+            plan = Plan.of(stack, train, own, schedule, weights)
     return [
         _model(model, stack, rows, statistics)
         for model, rows, statistics in zip(models, best.rows, best.statistics, strict=True)
     ]
+
+
+def _class_weights(members: Sequence[Member], train: Patients) -> Tensor | None:
+    """What a patient of each class counts (members, classes); None when all count the same."""
+    if all(member.class_weights == NONE for member in members):
+        return None
+    found = []
+    for member in members:
+        classes, count = member.model.network.spec.outputs, train.counts[member.data]
+        of_train = train.y[member.data, :count].numpy()
+        mine = class_weights(of_train, classes, member.class_weights)
+        found.append(torch.ones(classes) if mine is None else mine)
+    return torch.stack(found)
+
+
+def _weighed(say: Tensor, y: Tensor, weights: Tensor | None) -> Tensor:
+    """What a patient's loss counts (..., members, N), as its class (..., members, N) is weighted."""
+    if weights is None:
+        return say
+    return say * weights.expand(*y.shape[:-1], -1).gather(-1, y)
 
 
 @dataclass(frozen=True)
@@ -212,8 +247,9 @@ class Judge:
     say: Tensor
 
     @classmethod
-    def of(cls, stack: Stack, data: Patients, own: Tensor) -> Judge:
-        return cls(stack.heard(data.x[own]), data.y[own], data.say[own])
+    def of(cls, stack: Stack, data: Patients, own: Tensor, weights: Tensor | None) -> Judge:
+        y = data.y[own]
+        return cls(stack.heard(data.x[own]), y, _weighed(data.say[own], y, weights))
 
     def only(self, members: Tensor) -> Judge:
         return Judge(self.heard[members], self.y[members], self.say[members])
@@ -264,7 +300,8 @@ class Plan:
 
     ``sizes[k]`` are those of member k, ``rows`` at most; ``slots[k]`` (N,) are the places of its patients in
     (batches, members, rows); ``say`` (batches, members, rows) is what the loss of each counts in its batch;
-    ``noise`` are buffers for the batches that are drawn ``ahead``.
+    ``noise`` are buffers for the batches that are drawn ``ahead``; ``weights`` (members, classes) are the
+    classes'.
     """
 
     own: Tensor
@@ -274,9 +311,12 @@ class Plan:
     say: Tensor
     ahead: int
     noise: list[Tensor]
+    weights: Tensor | None
 
     @classmethod
-    def of(cls, stack: Stack, data: Patients, own: Tensor, schedule: Schedule) -> Plan:
+    def of(
+        cls, stack: Stack, data: Patients, own: Tensor, schedule: Schedule, weights: Tensor | None
+    ) -> Plan:
         sizes = [batch_sizes(data.counts[place], schedule.batch_size) for place in own.tolist()]
         rows = sizes[0][0] if stack.sees_padding else padded(max(mine[0] for mine in sizes))
         say = torch.zeros(len(sizes[0]), len(sizes), rows)
@@ -287,7 +327,7 @@ class Plan:
         widest = max(map(padded, stack.layout.spec.widths))
         ahead = max(1, min(len(say), MOST_DRAWN // (len(own) * rows * widest)))
         noise = [torch.ones(ahead, len(own), rows, keep.shape[-1]) for keep in stack.keep[1:]]
-        return cls(own, sizes, rows, slots, say, ahead, noise)
+        return cls(own, sizes, rows, slots, say, ahead, noise, weights)
 
     def patients(self, generators: Sequence[torch.Generator]) -> Tensor:
         """Who is in which batch (batches, members, rows); the first patient where there is padding."""
@@ -307,8 +347,9 @@ def _one_epoch(stack: Stack, data: Patients, plan: Plan, schedule: Schedule, opt
     patients = plan.patients(stack.generators)
     for start in range(0, len(patients), plan.ahead):
         some = slice(start, start + plan.ahead)
-        at, say = (plan.own[:, None], patients[some]), plan.say[some, ..., None]
+        at = plan.own[:, None], patients[some]
         y = data.y[at]
+        say = _weighed(plan.say[some], y, plan.weights)[..., None]
         aim = functional.one_hot(y, stack.layout.spec.outputs) * -say
         noise = stack.noise([mine[some] for mine in plan.sizes], plan.noise)
         parts = (stack.heard(data.x[at]), y, say, aim, *noise)

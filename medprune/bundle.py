@@ -25,11 +25,12 @@ from numpy.typing import NDArray
 
 from medprune.candidate import Candidate
 from medprune.compaction import compact
+from medprune.description import describe
 from medprune.errors import BadInput, MedPruneError, listed
 from medprune.intake import decimal_marks, missing, table_choices, text_table
 from medprune.intake.tensor_file import MOST_BYTES
 from medprune.model import RiskModel
-from medprune.model_file import check_has_format, describe, load_model, model_bytes
+from medprune.model_file import check_has_format, load_model, model_bytes
 from medprune.network import Network
 from medprune.onnx_graph import onnx_bytes
 from medprune.onnx_run import onnx_risks, probe_rows
@@ -243,6 +244,7 @@ _TORCH_ACTIVATIONS = {
     "gelu": "torch.nn.GELU()",
     "silu": "torch.nn.SiLU()",
     "tanh": "torch.nn.Tanh()",
+    "sigmoid": "torch.nn.Sigmoid()",
     "identity": "torch.nn.Identity()",
 }
 

@@ -1,4 +1,4 @@
-"""The shell: ``medprune inspect | train | score | sweep | prune | predict | serve``.
+"""The shell: ``medprune inspect | train | score | merge | sweep | prune | predict | serve``.
 
 Exit 0 done, 2 bad input (one sentence), 1 our fault, 130 stopped by the user. With ``--json`` standard
 output carries one JSON object and nothing else; progress and notes go to standard error.
@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
+from medprune.environment import check_environment
 from medprune.errors import BadInput
 
 DONE, OUR_FAULT, BAD_INPUT, STOPPED = 0, 1, 2, 130
@@ -26,6 +27,7 @@ PACKAGE = Path(__file__).resolve().parent
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code."""
     try:
+        check_environment()
         options = parser().parse_args(arguments)
         _verb("check_common")(options)
         result, sentence = options.verb(options)
@@ -113,6 +115,17 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
     sub.add_argument(
         "--exclude", metavar="COL", nargs="+", action="extend", default=[], help="columns to leave out"
     )
+    if outcome:
+        sub.add_argument(
+            "--treat",
+            metavar="ID",
+            action="append",
+            default=[],
+            help="a treatment that `inspect` lists, such as sentinel-missing:chol:0, or: suggested",
+        )
+        sub.add_argument(
+            "--ranges", metavar="FILE", help="plausible ranges and units of one's own (CSV, see ranges.csv)"
+        )
     sub.add_argument(
         "--act-at", type=float, metavar="P", help="act on a risk of at least P (the model's, or 0.5)"
     )
@@ -132,10 +145,10 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
 
 
 def _model(sub: Parser, *, required: bool) -> None:
-    about = "a safetensors file, or a PyTorch state_dict" + ("" if required else " (train one first)")
+    about = "a model: safetensors, state_dict, ONNX or skops" + ("" if required else " (train one first)")
     sub.add_argument("--model", required=required, metavar="MODEL", help=about)
-    group = sub.add_argument_group("a plain state_dict needs these too")
-    group.add_argument("--activation", metavar="NAME", help="relu, gelu, silu, tanh or identity")
+    group = sub.add_argument_group("what the file does not say (a plain state_dict says none of it)")
+    group.add_argument("--activation", metavar="NAME", help="relu, gelu, silu, tanh, sigmoid or identity")
     group.add_argument(
         "--scaling", metavar="HOW", help="of its inputs: fitted (here), scaled (already), constants=FILE.json"
     )
@@ -143,6 +156,15 @@ def _model(sub: Parser, *, required: bool) -> None:
     group.add_argument("--classes", metavar="A,B", help="its classes in order (as the outcome has them)")
     group.add_argument(
         "--norm-last", action="store_true", help="normalisations follow the activation, if the file is silent"
+    )
+
+
+def _class_weights(sub: Parser) -> None:
+    sub.add_argument(
+        "--class-weights",
+        default="none",
+        choices=("none", "balanced"),
+        help="balanced: every class counts the same in training, and the risks are recalibrated on tuning",
     )
 
 
@@ -170,11 +192,13 @@ def _granularity(sub: Parser) -> None:
 
 def _inspect(sub: Parser) -> None:
     _table(sub)
+    sub.add_argument("--table-one", action="store_true", help="describe the patients by outcome (Table 1)")
 
 
 def _train(sub: Parser) -> None:
     _table(sub)
     _network(sub)
+    _class_weights(sub)
     sub.add_argument("--out", required=True, metavar="MODEL.safetensors", help="the file to write")
 
 
@@ -183,9 +207,12 @@ def _score(sub: Parser) -> None:
     _model(sub, required=True)
     _criterion(sub)
     sub.add_argument(
-        "--split", default="train", choices=("train", "all"), help="whose contributions (train patients)"
+        "--split",
+        default="train",
+        choices=("train", "all"),
+        help="whose contributions: train patients, or all rows of any table (train)",
     )
-    sub.add_argument("--rates", metavar="FILE", help="JSON with the rates that class_contribution smooths by")
+    sub.add_argument("--rates", metavar="FILE", help="what class_contribution smooths by: JSON, or merged")
     sub.add_argument("--balanced", action="store_true", help="give every class the same say, however rare")
     sub.add_argument(
         "--agreement",
@@ -194,7 +221,23 @@ def _score(sub: Parser) -> None:
         choices=("weight", "neuron", "feature"),
         help="remove a sample one by one, and compare: of weights, neurons or features (weight)",
     )
-    sub.add_argument("--out", metavar="SCORES.csv", help="every score, one row a weight, neuron and feature")
+    sub.add_argument(
+        "--out",
+        metavar="SCORES",
+        help="NAME.csv: a table of every score; any other name, such as NAME.json: sums and counts for merge",
+    )
+    sub.add_argument(
+        "--at-least",
+        metavar="N[,M]",
+        help="refuse sums over fewer than N patients, or M of a class (20,5)",
+    )
+
+
+def _merge(sub: Parser) -> None:
+    sub.add_argument("scores", metavar="SCORES", nargs="+", help="files that score wrote, one a site")
+    sub.add_argument(
+        "--out", required=True, metavar="SCORES", help="the merged sums, or NAME.csv: a table of every score"
+    )
 
 
 def _sweep(sub: Parser) -> None:
@@ -202,6 +245,7 @@ def _sweep(sub: Parser) -> None:
     _model(sub, required=True)
     _criterion(sub)
     _granularity(sub)
+    sub.add_argument("--scores", metavar="SCORES", help="merged sums to cut by, in place of --criterion")
     sub.add_argument(
         "--thresholds", default="101", metavar="101", help="a count, or thresholds such as 0.01,0.1"
     )
@@ -211,6 +255,7 @@ def _prune(sub: Parser) -> None:
     _table(sub, external=True)
     _model(sub, required=False)
     _network(sub)
+    _class_weights(sub)
     _criterion(sub)
     _granularity(sub)
     sub.add_argument("--strategy", default="contribution", metavar="NAME", help="how to walk (contribution)")
@@ -243,6 +288,12 @@ def _prune(sub: Parser) -> None:
     sub.add_argument("--out", required=True, metavar="BUNDLE", help="the folder to write; its zip comes too")
 
 
+def _converter(sub: Parser) -> None:
+    sub.epilog = (
+        "`medprune converter > convert.py`, then `python convert.py --help` where the model was made."
+    )
+
+
 def _predict(sub: Parser) -> None:
     _table(sub, outcome=False, batches=True)
     sub.add_argument("--bundle", required=True, metavar="BUNDLE", help="a bundle's folder or zip")
@@ -251,11 +302,11 @@ def _predict(sub: Parser) -> None:
     )
 
 
-def _verb(name: str) -> Callable[..., Any]:
+def _verb(name: str, home: str = "verbs") -> Callable[..., Any]:
     """A verb that imports what it needs when it is run: help and mistakes need not wait for torch."""
 
     def run(options: argparse.Namespace) -> Any:
-        return getattr(import_module("medprune.verbs"), name)(options)
+        return getattr(import_module(f"medprune.{home}"), name)(options)
 
     return run
 
@@ -282,12 +333,18 @@ VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None],
     "inspect": (_verb("inspect"), _inspect, "Who is in a table, and what is wrong with it."),
     "train": (_verb("train"), _train, "Train a network on a table, and test it on its locked patients."),
     "score": (_verb("score"), _score, "What every weight, neuron and feature contributes."),
+    "merge": (_verb("merge", "federated_verbs"), _merge, "Add up sums of several sites, then take the mean."),
     "sweep": (
         _verb("sweep"),
         _sweep,
         "What every threshold would do to tuning patients, before retraining.",
     ),
     "prune": (_verb("prune"), _prune, "Walk a path of smaller models, choose one, write its bundle."),
+    "converter": (
+        _verb("converter"),
+        _converter,
+        "Print a script that turns a model which can run code into one that cannot, on your own machine.",
+    ),
     "predict": (_verb("predict"), _predict, "Risks for the patients in a table."),
     "serve": (_serve, _serve_options, "Open the dashboard on this machine."),
 }

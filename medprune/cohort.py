@@ -7,34 +7,35 @@ notes; no row is dropped silently, and missing values stay missing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medprune.errors import BadInput, listed, nearest
-from medprune.intake.columns import IDENTIFIES, REPEATS, Feature, TypedColumn, typed, typed_for, unfit
+from medprune.dealing import Rows, place
+from medprune.errors import BadInput, listed
+from medprune.intake.clean import NOTHING, Clean
+from medprune.intake.columns import IDENTIFIES, MIXES, REPEATS, Feature, typed, typed_for, unfit
 from medprune.intake.table_choices import TableChoices
 from medprune.intake.table_file import Source, TableFile, opened
-from medprune.outcome import UNKNOWN, Outcome, read_outcome
-from medprune.quality import QualityReport, Table, assess
-from medprune.splits import (
-    NOWHERE,
-    SPLITS,
-    TEST,
-    SplitRecord,
-    cells_of,
-    deal,
-    patients_of,
-    row_hashes,
-    table_hash,
+from medprune.outcome import MOST_CLASSES, UNKNOWN, Outcome, OutcomeUnfit, read_outcome
+from medprune.quality import Finding, QualityReport, Ranges, Table, assess, told, usual_ranges
+from medprune.reading import (
+    Ask,
+    Read,
+    check_there,
+    cleaned,
+    patient_column,
+    read_table_of,
+    refuse_censoring,
+    treated,
 )
+from medprune.splits import NOWHERE, SPLITS, SplitRecord, cells_of, row_hashes
+from medprune.treating import Plan, kept_rows
+from medprune.treatments import SUGGESTED, Treatment, treatments_of
 
-__all__ = ["Cohort", "Feature", "Split", "TableFile", "load_cohort"]
-
-PATIENTS_A_CLASS = 5  # three to train, one to tune, one to test
-PATIENTS = 20
+__all__ = ["Cohort", "Feature", "Split", "TableFile", "check_there", "load_cohort", "refuse_censoring"]
 
 KeptOut = tuple[tuple[str, str], ...]  # columns that are no features, and why
 
@@ -90,6 +91,7 @@ class Cohort:
     patient: str | None
     exclude: tuple[str, ...]
     kept_out: KeptOut
+    treatments: tuple[str, ...] = ()  # ids of those in force
 
     @property
     def rows(self) -> int:
@@ -131,6 +133,9 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
     classes: Sequence[str] | None = None,
     features: Sequence[Feature] | None = None,
     choices: TableChoices | None = None,
+    treatments: Sequence[str | Treatment] = (),
+    ranges: Ranges | None = None,
+    survey: bool = False,
 ) -> Cohort:
     """Read a table and deal its patients to train, tuning and test (60 / 20 / 20, stratified by outcome).
 
@@ -139,202 +144,148 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
     ``positive`` is the label to predict, or a cut-point such as ">0". Without a ``patient`` column every
     row is a patient. For a model that exists, ``split`` reuses its split and refuses a changed table,
     unless ``external`` declares other patients, who then all go into test; ``classes`` gives its class
-    order and ``features`` the columns it reads. Raises BadInput when the table or a choice is wrong.
+    order and ``features`` the columns it reads, cleaned as it cleans them.
+
+    ``treatments`` are ids such as "sentinel-missing:chol:0" (see :mod:`medprune.treatments`), or
+    "suggested"; what is fitted for them is fitted on train. The table is not changed: loaded without them,
+    it is as it was. ``ranges`` replaces the usual dictionary of plausible values. With ``survey`` an outcome
+    of too many or too rare classes, and columns that mix numbers and text, become problems of the quality
+    report where possible. Raises BadInput when the table or a choice is wrong.
     """
     refuse_censoring(time, horizon)
-    exclude, subgroups = _names(exclude), _names(subgroups)
-    patient = _patient_column(patient, split, external)
-    read = _read(opened(source, choices), outcome, patient, exclude, subgroups)
-    target = read_outcome(read.columns[outcome], positive=positive, classes=classes)
-    places, notes = _place(read, target, seed, split, external)
-    no_features = {outcome, patient, *exclude}
-    kept_out = () if features else _kept_out(read, places != NOWHERE, no_features)
-    chosen = tuple(features or _features(read, no_features | set(dict(kept_out))))
-    everyone = _everyone(read, places != NOWHERE, target, chosen, subgroups, given=bool(features))
-    train, tuning, test = _parts(everyone, places)
-    quality = _quality(
-        read, everyone, outcome=(outcome, target), patient=patient, exclude=exclude, kept_out=kept_out
-    )
-    return Cohort(
-        train=train,
-        tuning=tuning,
-        test=test,
-        features=chosen,
+    wanted = [each for each in treatments if each != SUGGESTED]
+    ask = Ask(
         outcome=outcome,
-        classes=target.classes,
-        positive=positive,
-        quality=quality,
-        notes=(*read.notes, *target.notes, *_column_notes(read, chosen, exclude, kept_out), *notes),
-        table_hash=read.hash,
-        seed=seed if split is None or external else split.seed,
         patient=patient,
-        exclude=exclude,
-        kept_out=kept_out,
+        positive=positive,
+        exclude=_names(exclude),
+        subgroups=_names(subgroups),
+        seed=seed,
+        split=split,
+        external=external,
+        classes=classes,
+        features=features,
+        ranges=usual_ranges() if ranges is None else ranges,
+        treatments=treatments_of(wanted),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Read:
-    """The table as it was read, before anything is left out; N rows."""
-
-    raw: pd.DataFrame
-    columns: dict[str, TypedColumn]
-    hash: str
-    rows: NDArray[np.uint64]  # (N,) hash of a row's cells
-    patients: NDArray[np.uint64]  # (N,)
-    notes: tuple[str, ...]
-
-
-def _read(
-    table: tuple[pd.DataFrame, tuple[str, ...]],
-    outcome: str,
-    patient: str | None,
-    exclude: Sequence[str],
-    subgroups: Sequence[str],
-) -> _Read:
-    raw, notes = table
-    names = [str(name) for name in raw.columns]
-    check_there("outcome column", [outcome], names)
-    check_there("patient column", [patient] if patient is not None else [], names)
-    check_there("column to exclude", exclude, names)
-    check_there("subgroup column", subgroups, names)
-    if outcome == patient or outcome in exclude:
-        raise BadInput(
-            f"The outcome {outcome!r} cannot be the patient column or excluded too; name another column."
-        )
-    columns = {name: typed(raw[name], name) for name in names}
-    hashed, rows = table_hash(list(columns.values()))
-    patients, unnamed = patients_of(rows, None if patient is None else raw[patient], hashed)
-    if patient is None:
-        notes = (
-            *notes,
-            "Every row counts as one patient; if patients have several rows, name their column (--patient).",
-        )
-    elif unnamed:
-        notes = (*notes, f"{unnamed} rows have no value in {patient!r}; each counts as a patient of its own.")
-    return _Read(raw, columns, hashed, rows, patients, notes)
-
-
-def refuse_censoring(time: str | None, horizon: float | None) -> None:
-    """BadInput when a follow-up time or a horizon is given."""
-    if time is not None or horizon is not None:
-        raise BadInput(
-            "Censored outcomes (a follow-up time and a horizon) are not handled in this version; make a "
-            "column that says whether it happened within the horizon, and name that as the outcome."
-        )
+    raw, notes = opened(source, choices)
+    if len(wanted) < len(treatments):
+        found = _surveyed(raw, notes, ask).quality.suggested
+        more = treatments_of([*ask.treatments, *found])
+        ask = replace(ask, treatments=more, optional=frozenset(found))
+    return _surveyed(raw, notes, ask) if survey else _loaded(raw, notes, ask)
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _patient_column(patient: str | None, split: SplitRecord | None, external: bool) -> str | None:
-    """The named patient column, or else the one of the split that is reused."""
-    if split is None or external or patient == split.patient:
-        return patient
-    if patient is None:
-        return split.patient
-    was = "every row as a patient" if split.patient is None else f"the patient column {split.patient!r}"
-    raise BadInput(
-        f"The model was made with {was}, not with {patient!r}; leave --patient out, or train a new model."
+def _surveyed(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask) -> Cohort:
+    """The cohort with what :func:`_loaded` would refuse among its problems, where that can be helped."""
+    try:
+        return _loaded(raw, notes, ask, lenient=True)
+    except OutcomeUnfit as error:
+        trouble = error
+    column = typed(raw[ask.outcome], ask.outcome)
+    if column.kind == "number" and column.values.nunique() > MOST_CLASSES:
+        raise trouble  # a measurement: joining its rare values would say nothing
+    for kinds in (("group-rare",), ("cut-brackets",), ("cut-brackets", "group-rare")):
+        remedies = tuple(f"{kind}:{ask.outcome}" for kind in kinds)
+        try:
+            more = treatments_of([*ask.treatments, *remedies])
+            cohort = _loaded(raw, notes, replace(ask, treatments=more), lenient=True)
+        except BadInput:
+            continue
+        finding = Finding(ask.outcome, len(raw), {"sentence": trouble.sentence}, remedies)
+        [problem] = told("outcome_unfit", [finding], len(raw))
+        problem = replace(problem, suggested=remedies)
+        quality = replace(cohort.quality, problems=(problem, *cohort.quality.problems))
+        so = "The outcome is read as if it were treated: " + " ".join(t.told for t in treatments_of(remedies))
+        return replace(cohort, quality=quality, notes=(*cohort.notes, so))
+    raise trouble
+
+
+def _loaded(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask, *, lenient: bool = False) -> Cohort:
+    plan = Plan(ask.treatments, ask.outcome)
+    plan.check([str(name) for name in raw.columns])
+    exclude = tuple(dict.fromkeys([*ask.exclude, *plan.drops]))
+    patient = patient_column(plan.patient or ask.patient, ask.split, ask.external)
+    read = treated(read_table_of(raw, notes, ask.outcome, patient, exclude, ask.subgroups), plan)
+    target = read_outcome(read.columns[ask.outcome], positive=ask.positive, classes=ask.classes)
+    no_features = {ask.outcome, patient, *exclude}
+    known = target.index != UNKNOWN
+    used = kept_rows(plan, known, read.patients, read.columns, [*exclude])
+    rows = Rows(read.hash, read.patients, target.index, target.classes, used)
+    places, more = place(rows, ask.seed, ask.split, ask.external)
+    read, cleans, unfitted = cleaned(read, plan, places, no_features, ask)
+    kept_out = () if ask.features else _kept_out(read, places != NOWHERE, no_features, lenient=lenient)
+    chosen = tuple(ask.features or _features(read, no_features | set(dict(kept_out)), cleans))
+    everyone = _everyone(read, places != NOWHERE, target, chosen, ask.subgroups, given=bool(ask.features))
+    train, tuning, test = _parts(everyone, places)
+    quality = _quality(
+        read,
+        everyone,
+        outcome=(ask.outcome, target),
+        patient=patient,
+        exclude=exclude,
+        kept_out=kept_out,
+        ranges=ask.ranges,
+    )
+    in_force = tuple(each for each in ask.treatments if each.id not in unfitted)
+    fewer = int(known.sum() - used.sum())
+    done = [f"Treated as asked for: {each.told}" for each in in_force if each.kind != "drop"]
+    done += [f"{fewer} rows are left out by these treatments."] if fewer else []
+    return Cohort(
+        train=train,
+        tuning=tuning,
+        test=test,
+        features=chosen,
+        outcome=ask.outcome,
+        classes=target.classes,
+        positive=ask.positive,
+        quality=quality,
+        notes=(
+            *read.notes,
+            *target.notes,
+            *_column_notes(read, chosen, exclude, kept_out),
+            *more,
+            *done,
+        ),
+        table_hash=read.hash,
+        seed=ask.seed if ask.split is None or ask.external else ask.split.seed,
+        patient=patient,
+        exclude=exclude,
+        kept_out=kept_out,
+        treatments=tuple(each.id for each in in_force),
     )
 
 
-def check_there(what: str, wanted: Sequence[str], names: Sequence[str]) -> None:
-    """BadInput naming the first wanted column that is not among the table's ``names``."""
-    for name in wanted:
-        if name not in names:
-            near = nearest(name, names)
-            raise BadInput(
-                f"The table has no {what} {name!r}{near}; "
-                + ("correct the name." if near else f"its columns are {listed(names, most=12)}.")
-            )
-
-
-def _place(
-    read: _Read, target: Outcome, seed: int, split: SplitRecord | None, external: bool
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    """For every row (N,) the place of its split, or NOWHERE; and what to say about it."""
-    known = target.index != UNKNOWN
-    without = int((~known).sum())
-    notes = (f"{without} of {len(known)} rows have no outcome and are left out.",) if without else ()
-    if split is not None and external and split.table_hash == read.hash:
-        raise BadInput(
-            "This is the table that the model was made on, so its patients are not external; use a table of "
-            "other patients, or leave --external out."
-        )
-    if external:
-        notes = (*notes, "The patients are external: all are used to test, none to train or tune.")
-        return np.where(known, TEST, NOWHERE).astype(np.int64), notes
-    if split is not None:
-        return _reused(read, known, split, notes)
-    if seed < 0:
-        raise BadInput(f"The seed must be a whole number from 0, got {seed}.")
-    _check_enough(read.patients[known], target.index[known], target.classes)
-    places = np.full(len(known), NOWHERE, dtype=np.int64)
-    places[known] = deal(read.patients[known], target.index[known], seed)
-    _check_spread(places[known], target.index[known], target.classes)
-    return places, notes
-
-
-def _reused(
-    read: _Read, known: NDArray[np.bool_], split: SplitRecord, notes: tuple[str, ...]
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:
-    if split.table_hash != read.hash:
-        raise BadInput(
-            "The table has changed since the model was made, so its test patients are not known any more; "
-            "use the same table, or declare it as other patients with --external."
-        )
-    places = np.where(known, split.splits_of(read.patients), NOWHERE).astype(np.int64)
-    unseen = int((known & (places == NOWHERE)).sum())
-    more = (f"{unseen} rows are in no split of the model and are left out.",) if unseen else ()
-    if not all((places == place).any() for place in range(len(SPLITS))):
-        raise BadInput(
-            "The model's split leaves train, tuning or test empty on this table; train a new model."
-        )
-    return places, (*notes, "The split is the one that the model was made with.", *more)
-
-
-def _check_enough(patients: NDArray[np.uint64], outcome: NDArray[np.int64], classes: Sequence[str]) -> None:
-    seen = pd.DataFrame({"patient": patients, "outcome": outcome}).drop_duplicates()
-    counts = np.bincount(seen["outcome"], minlength=len(classes))
-    small = [label for label, count in zip(classes, counts, strict=True) if count < PATIENTS_A_CLASS]
-    if small:
-        raise BadInput(
-            f"The class {listed(small)} has fewer than {PATIENTS_A_CLASS} patients; join it with another "
-            "class, leave it out, or find more patients."
-        )
-    if len(np.unique(patients)) < PATIENTS:
-        raise BadInput(f"There are fewer than {PATIENTS} patients with an outcome; find more patients.")
-
-
-def _check_spread(places: NDArray[np.int64], outcome: NDArray[np.int64], classes: Sequence[str]) -> None:
-    """With several outcomes a patient, few patients may still leave a class out of a split."""
-    for place, name in enumerate(SPLITS):
-        absent = [label for i, label in enumerate(classes) if not (outcome[places == place] == i).any()]
-        if absent:
-            raise BadInput(
-                f"No {name} patient has the class {listed(absent)}, as patients have several outcomes each; "
-                "try another --seed, join classes, or find more patients."
-            )
-
-
-def _kept_out(read: _Read, used: NDArray[np.bool_], no_features: set[str | None]) -> KeptOut:
+def _kept_out(read: Read, used: NDArray[np.bool_], no_features: set[str | None], *, lenient: bool) -> KeptOut:
     """Columns that are no features although nobody excluded them, and why."""
     reasons = {name: unfit(column, used) for name, column in read.columns.items() if name not in no_features}
+    if lenient:
+        mixed = {name: MIXES for name in reasons if len(read.columns[name].text_rows)}
+        reasons = {name: reason or mixed.get(name) for name, reason in reasons.items()}
     return tuple((name, reason) for name, reason in reasons.items() if reason is not None)
 
 
-def _features(read: _Read, no_features: set[str | None]) -> list[Feature]:
+def _features(read: Read, no_features: set[str | None], cleans: dict[str, Clean]) -> list[Feature]:
     """The columns that are left, in the order of the table; BadInput when one mixes numbers and text."""
     usable = [column.usable() for name, column in read.columns.items() if name not in no_features]
     if not usable:
         raise BadInput("No column is left to predict from; exclude fewer columns, or add some that vary.")
-    return [Feature(column.name, "number" if column.kind == "number" else "category") for column in usable]
+    return [
+        Feature(
+            column.name,
+            "number" if column.kind == "number" else "category",
+            cleans.get(column.name, NOTHING),
+        )
+        for column in usable
+    ]
 
 
 def _everyone(
-    read: _Read,
+    read: Read,
     used: NDArray[np.bool_],
     target: Outcome,
     features: Sequence[Feature],
@@ -363,13 +314,14 @@ def _parts(everyone: Split, places: NDArray[np.int64]) -> tuple[Split, ...]:
 
 
 def _quality(
-    read: _Read,
+    read: Read,
     everyone: Split,
     *,
     outcome: tuple[str, Outcome],
     patient: str | None,
     exclude: Sequence[str],
     kept_out: KeptOut,
+    ranges: Ranges,
 ) -> QualityReport:
     identifiers = [name for name, reason in kept_out if reason in (IDENTIFIES, REPEATS)]
     content = [column for name, column in read.columns.items() if name not in (*exclude, *identifiers)]
@@ -383,12 +335,27 @@ def _quality(
         patient_name=patient,
         rows=rows[everyone.rows],
         kept_out=kept_out,
+        ranges=ranges,
+        repeats={name: _repeats(read, everyone.rows, name) for name, why in kept_out if why == REPEATS},
+        dates=_dates(read, everyone.rows, exclude),
     )
     return assess(table, rows=len(read.raw), columns=len(read.columns))
 
 
+def _repeats(read: Read, rows: NDArray[np.int64], name: str) -> tuple[int, int]:
+    """How many different values these rows of a column have, and how many of them occur in several rows."""
+    counts = read.columns[name].values.iloc[rows].value_counts()
+    return len(counts), int((counts > 1).sum())
+
+
+def _dates(read: Read, rows: NDArray[np.int64], exclude: Sequence[str]) -> pd.DataFrame:
+    """The date columns of these rows, as text."""
+    dates = {n: c.values.iloc[rows] for n, c in read.columns.items() if c.kind == "date" and n not in exclude}
+    return pd.DataFrame(dates).reset_index(drop=True)
+
+
 def _column_notes(
-    read: _Read, features: Sequence[Feature], exclude: Sequence[str], kept_out: KeptOut
+    read: Read, features: Sequence[Feature], exclude: Sequence[str], kept_out: KeptOut
 ) -> tuple[str, ...]:
     notes = [f"{name!r} is left out: {reason}." for name, reason in kept_out]
     if exclude:

@@ -288,7 +288,9 @@ def like(model: RiskModel, cohort: Cohort, schedule: Schedule, seed: int) -> Ris
         network=frozen(initial_network(spec, seed)),
         mask=None,
         recalibration=Recalibration(),
-        origin=Origin(split=cohort.record(), seed=seed),
+        origin=Origin(
+            split=cohort.record(), seed=seed, training=model.origin.training, treatments=cohort.treatments
+        ),
     )
     [made] = trained(Training([dense], train, tuning, schedule, [seed]))
     return made

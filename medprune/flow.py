@@ -27,6 +27,7 @@ from medprune.performance import Performance, performance
 from medprune.settings_search import search_settings_steps
 from medprune.size import Size, size_of
 from medprune.strategies.contribution import STOPS
+from medprune.treatments import treatments_of
 
 Watch = Callable[[Iterable[PathStep]], Iterable[PathStep]]
 WatchFolds = Callable[[Iterable[CrossStep]], Iterable[CrossStep]]
@@ -232,6 +233,7 @@ def provenance(
         "outcome": cohort.outcome,
         "trained_on_these_patients": "unknown" if chosen.model.may_know_the_patients else "train split",
         "excluded_columns": [{"column": name, "reason": reason} for name, reason in cohort.kept_out],
+        "treatments": [{"id": each.id, "does": each.told} for each in treatments_of(cohort.treatments)],
         "notes": list(cohort.notes),
         "parent_model_sha256": fingerprint(path.dense.model),
         "dense_training": path.dense.model.origin.training,

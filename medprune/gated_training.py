@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from medprune.candidate import Problem
 from medprune.gates import Openings, chance_open, folded, gated_logits, sampled, settled
 from medprune.model import RiskModel
 from medprune.performance import log_loss
 from medprune.removal import Cut, alive_groups, mean_activations
-from medprune.training import Schedule, batches, few_threads
+from medprune.training import (
+    Schedule,
+    batches,
+    class_weights,
+    cross_entropy,
+    few_threads,
+    like_trained,
+)
 
 OPEN = 2.0  # log_alpha at the start: open with a probability of 0.97
 GATE_RATE = 0.05  # learning rate of log_alpha: it takes about a hundred steps to close a gate
@@ -44,6 +50,8 @@ class GatedTraining:
         self.open = Openings.of(model, granularity, self.means)
         self.feature_of_column = torch.from_numpy(model.preparation.feature_of_column)
         self.log_alphas = [torch.full(part.shape, OPEN, requires_grad=True) for part in self.alive]
+        how = like_trained(LEARNING, model).class_weights
+        self.weights = class_weights(problem.train.outcome, len(model.classes), how)
         self.noise = torch.Generator().manual_seed(problem.seed)
         self.network = copy.deepcopy(model.network).requires_grad_(True)
         for tail in self.network.tails:
@@ -112,7 +120,7 @@ class GatedTraining:
         self.optimizer.zero_grad(set_to_none=True)
         with few_threads(self.network):
             noisy = self._behind([sampled(log_alpha, self.noise) for log_alpha in self.log_alphas])
-            loss = functional.cross_entropy(gated_logits(self.network, x, noisy), y)
+            loss = cross_entropy(gated_logits(self.network, x, noisy), y, self.weights)
             for each, log_alpha in zip(self.prices, self.log_alphas, strict=True):
                 loss = loss + price * (each * chance_open(log_alpha)).sum()
             loss.backward()

@@ -54,6 +54,7 @@ class Origin:
     test_openings: int = 0
     parent: str | None = None  # sha256 of the dense model's parameters
     training: Mapping[str, Any] | None = None  # how the dense model was trained; None where unknown
+    treatments: tuple[str, ...] = ()  # ids of what was done to the table, see medprune.treatments
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -63,6 +64,7 @@ class Origin:
             "parent": self.parent,
             "training": None if self.training is None else dict(self.training),
             "split": None if self.split is None else self.split.to_json(),
+            "treatments": list(self.treatments),
         }
 
     @classmethod
@@ -75,6 +77,7 @@ class Origin:
             test_openings=int(value["test_openings"]),
             parent=value.get("parent"),
             training=value.get("training"),
+            treatments=tuple(str(each) for each in value.get("treatments", ())),
         )
 
 

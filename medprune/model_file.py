@@ -1,7 +1,6 @@
 """A model as one safetensors file: the network's tensors, and everything else as JSON in its metadata.
 
-``FORMAT`` goes up when an older MedPrune could misread a newer file; a reader for every older number
-stays. A file that holds a mask is written compacted.
+A model with a mask is written compacted.
 """
 
 from __future__ import annotations
@@ -10,9 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import safetensors.torch
 import torch
@@ -20,33 +17,15 @@ from torch import Tensor
 
 from medprune.cohort import Cohort
 from medprune.compaction import compact
+from medprune.description import FORMAT, KEY, describe
 from medprune.errors import BadInput, listed, nearest
-from medprune.intake.tensor_file import TensorFile, read_tensors
+from medprune.intake.foreign import read_model_file
+from medprune.intake.tensor_file import TensorFile
 from medprune.model import Origin, Recalibration, RiskModel, check_finite
 from medprune.network import Network, NetworkSpec, frozen
 from medprune.performance import check_share
 from medprune.preparation import Preparation
 from medprune.tables import write_whole
-
-FORMAT = 1
-KEY = "medprune"
-
-
-def describe(model: RiskModel) -> dict[str, Any]:
-    """Everything about a model but its tensors, as JSON values."""
-    return {
-        "format": FORMAT,
-        "outcome": model.outcome,
-        "classes": list(model.classes),
-        "positive": model.positive,
-        "decision_threshold": model.act_at,
-        "inputs": [{"name": f.name, "kind": f.kind} for f in model.preparation.features],
-        "preparation": model.preparation.to_json(),
-        "network": model.network.spec.to_json(),
-        "recalibration": model.recalibration.to_json(),
-        "origin": model.origin.to_json(),
-        "versions": {name: version(name) for name in ("medprune", "torch", "onnx")},
-    }
 
 
 def check_has_format(model: RiskModel) -> RiskModel:
@@ -81,21 +60,28 @@ def fingerprint(model: RiskModel) -> str:
 
 
 def load_model(path: str | Path | bytes, cohort: Cohort | None = None, *, name: str = "") -> RiskModel:
-    """A model that MedPrune wrote, checked against the cohort it shall be used on.
+    """A model that describes itself, ours or from scikit-learn or ONNX, checked against its cohort.
 
-    Raises BadInput for a damaged or foreign file, NaN weights, and inputs or classes that do not
-    match the table. A plain state_dict goes through :func:`medprune.intake.adopt.adopt_model`.
+    A foreign model takes the cohort's outcome, class order and, where it only numbers its columns, the
+    cohort's features as they stand. Raises BadInput for a damaged file, NaN weights, and inputs or classes
+    that do not match. What does not describe itself goes through :func:`medprune.intake.adopt.adopt_model`.
     """
-    file = read_tensors(path, name=name)
+    from medprune.intake.completion import described_model, for_cohort, is_foreign
+
+    file = read_model_file(path, name=name)
     if KEY not in file.metadata:
         raise BadInput(
-            f"{file.title} holds weights without their description (a plain state_dict); say its activation, "
-            "the order of its input columns and how they are scaled (--activation, --columns, --scaling)."
+            f"{file.title} holds weights without their description (as a plain state_dict); say its "
+            "activation, the order of its input columns and how they are scaled (--activation, --columns, "
+            "--scaling)."
         )
-    model = model_from(file)
-    if cohort is not None:
-        check_fits(model, cohort)
-    return model
+    if cohort is None or not is_foreign(file):
+        model = model_from(file)
+        if cohort is not None:
+            check_fits(model, cohort)
+        return model
+    offered = [feature.name for feature in cohort.features]
+    return for_cohort(described_model(file, offered=offered), cohort, file)
 
 
 def model_from(file: TensorFile) -> RiskModel:

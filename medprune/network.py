@@ -26,6 +26,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": functional.gelu,
     "silu": functional.silu,
     "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
     "identity": lambda z: z,
 }
 NORMS = ("none", "batch", "layer")
@@ -143,6 +144,12 @@ class Tail(nn.Module):
     def mixes_units(self) -> bool:
         """LayerNorm makes every unit depend on all units of its layer."""
         return self.spec.norm == "layer"
+
+    @property
+    def is_relu(self) -> bool:
+        """Nothing but a ReLU, as the tail of a finished model often is."""
+        noisy = self.training and self.spec.dropout
+        return self.spec.activation == "relu" and self.norm is None and not noisy
 
     def normalise(self, z: Tensor, keep: Tensor | None) -> Tensor:
         if self.norm is None:

@@ -7,6 +7,7 @@ float32 afterwards, as in the preparation. The only output, ``risks`` (N, classe
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -18,9 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from medprune.compaction import compact
+from medprune.intake.described import CLASSES_KEY
 from medprune.model import RiskModel
 from medprune.network import Tail
-from medprune.preparation import CategoryCode, Preparation
+from medprune.preparation import CategoryCode, NumberCode, Preparation
 
 OPSET = 17
 ML_OPSET = 3
@@ -84,6 +86,7 @@ def onnx_model(model: RiskModel) -> onnx.ModelProto:
         producer_name="medprune",
     )
     proto.ir_version = IR_VERSION
+    helper.set_model_props(proto, {CLASSES_KEY: json.dumps(list(small.classes))})
     return proto
 
 
@@ -109,8 +112,11 @@ def _numbers(graph: _Graph, preparation: Preparation) -> list[str]:
     values = [codes[column.feature] for column in preparation.columns if column.role == "value"]
     flags = [column.feature for column in preparation.columns if column.role == "flag"]
     parts: list[str] = []
+    cleaned = {
+        name: _cleaned(graph, codes[name]) for name in dict.fromkeys([*(v.name for v in values), *flags])
+    }
     if values:
-        raw = _side_by_side(graph, [code.name for code in values])
+        raw = _side_by_side(graph, [cleaned[code.name] for code in values])
         fill, mean, scale = (
             graph.constant(np.array([[getattr(code, what) for code in values]]))
             for what in ("fill", "mean", "scale")
@@ -118,9 +124,37 @@ def _numbers(graph: _Graph, preparation: Preparation) -> list[str]:
         filled = graph.add("Where", [graph.add("IsNaN", [raw]), fill, raw])
         parts.append(graph.add("Div", [graph.add("Sub", [filled, mean]), scale]))
     if flags:
-        missing = graph.add("IsNaN", [_side_by_side(graph, flags)])
+        missing = graph.add("IsNaN", [_side_by_side(graph, [cleaned[name] for name in flags])])
         parts.append(graph.cast(missing, TensorProto.DOUBLE))
     return parts
+
+
+def _cleaned(graph: _Graph, code: NumberCode) -> str:
+    """The raw column after the steps of :meth:`medprune.intake.clean.Clean.numbers`, in the same order."""
+    how, value = code.clean, code.name
+
+    def number(of: float) -> str:
+        return graph.constant(np.array(of, dtype=np.float64))
+
+    def emptied(where: str, value: str) -> str:
+        return graph.add("Where", [where, number(math.nan), value])
+
+    def without_codes(value: str) -> str:
+        for each in how.codes:
+            value = emptied(graph.add("Equal", [value, number(each)]), value)
+        return value
+
+    value = without_codes(value)
+    if how.convert is not None:
+        low, high, factor = (number(of) for of in (how.convert.low, how.convert.high, how.convert.factor))
+        above, below = graph.add("GreaterOrEqual", [value, low]), graph.add("LessOrEqual", [value, high])
+        other_unit = graph.add("And", [above, below])
+        value = without_codes(graph.add("Where", [other_unit, graph.add("Mul", [value, factor]), value]))
+    if how.low is not None:
+        value = emptied(graph.add("Less", [value, number(how.low)]), value)
+    if how.high is not None:
+        value = emptied(graph.add("Greater", [value, number(how.high)]), value)
+    return value
 
 
 def _side_by_side(graph: _Graph, names: list[str]) -> str:
@@ -128,13 +162,14 @@ def _side_by_side(graph: _Graph, names: list[str]) -> str:
 
 
 def _category(graph: _Graph, code: CategoryCode, wanted: Sequence[int]) -> str:
+    known, unknown = code.raw
     encoded = graph.add(
         "LabelEncoder",
         [code.name],
         domain="ai.onnx.ml",
-        keys_strings=["", *code.labels],
-        values_int64s=[code.fill, *range(len(code.labels))],
-        default_int64=code.other,
+        keys_strings=["", *known],
+        values_int64s=[code.fill, *known.values()],
+        default_int64=unknown,
     )
     same = graph.add("Equal", [encoded, graph.constant(np.array([wanted], dtype=np.int64))])
     return graph.cast(same, TensorProto.DOUBLE)
@@ -186,6 +221,7 @@ def _scalar(graph: _Graph, value: float) -> str:
 _ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
     "relu": lambda graph, value: graph.add("Relu", [value]),
     "tanh": lambda graph, value: graph.add("Tanh", [value]),
+    "sigmoid": lambda graph, value: graph.add("Sigmoid", [value]),
     "silu": lambda graph, value: graph.add("Mul", [value, graph.add("Sigmoid", [value])]),
     "gelu": _gelu,
     "identity": lambda graph, value: value,

@@ -6,6 +6,7 @@ import csv
 import json
 from argparse import Namespace as Options
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from medprune.criteria import CRITERIA, seed_setting
 from medprune.errors import BadInput, nearest
 from medprune.flow import Choice
 from medprune.fold_selection import Validation
+from medprune.model import RiskModel
 from medprune.path import COUNTS, member, method
 from medprune.performance import check_share
 from medprune.prices import Prices
@@ -22,6 +24,9 @@ from medprune.quantisation import check_way
 from medprune.scoring import check_granularity
 from medprune.selection import RULES
 from medprune.settings import settings_of
+from medprune.site_counts import Floor
+from medprune.sums_file import is_sums, load_sums
+from medprune.training import BALANCED, NONE, Schedule
 
 
 def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
@@ -31,6 +36,8 @@ def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     settings |= _set(options.strategy, options.set)
     if own := criterion_set(options):
         settings["options"] = tuple(own.items())
+    if options.class_weights != NONE:
+        settings["schedule"] = _weighted_schedule(options.strategy)
     how = method(options.strategy, **(choice.settings(options.strategy) | settings))
     criterion_settings(options.criterion or "contribution", options)
     if check_granularity(options.granularity) not in how.granularities:
@@ -44,6 +51,14 @@ def prune_settings(options: Options, choice: Choice) -> dict[str, Any]:
     if options.int8 is not None:
         check_way(options.int8)
     return settings
+
+
+def _weighted_schedule(strategy: str) -> Schedule:
+    """How the strategy trains, with class weights."""
+    usual = getattr(method(strategy), "schedule", None)
+    if not isinstance(usual, Schedule):
+        raise BadInput(f"{strategy!r} trains no network, so it takes no class weights; leave them out.")
+    return replace(usual, class_weights=BALANCED)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -150,8 +165,11 @@ def criterion_settings(name: str, options: Options) -> dict[str, Any]:
 
 
 def _rates(path: str) -> tuple[tuple[float, ...], ...]:
+    """The rates in a file: a matrix, or the merged sums of the first of two rounds."""
     try:
         rows = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+        if is_sums(rows):
+            return load_sums(path).rates
         rates = tuple(tuple(float(rate) for rate in row) for row in rows)
     except (OSError, ValueError, TypeError, RecursionError):
         rates = ()
@@ -162,6 +180,25 @@ def _rates(path: str) -> tuple[tuple[float, ...], ...]:
             "and a rate in [0, 1] for every predicted one, such as [[0.9, 0.1], [0.2, 0.8]]."
         )
     return rates
+
+
+def check_rates_model(path: str, model: RiskModel) -> None:
+    """BadInput when --rates names merged class rates of another model."""
+    if is_sums(json.loads(Path(path).read_text(encoding="utf-8-sig"))):
+        load_sums(path).check_model(model)
+
+
+def sums_floor(options: Options) -> Floor | None:
+    """The floor of the sums that --out asks for; None when it names a table (.csv), or nothing."""
+    shared = options.out is not None and not options.out.lower().endswith(".csv")
+    if options.at_least is None:
+        return Floor() if shared else None
+    if not shared:
+        raise BadInput(
+            "--at-least says how many patients the sums in --out are over; name a file of sums there, such "
+            "as --out site.json."
+        )
+    return Floor.read(options.at_least)
 
 
 def check_one_of(what: str, name: str, known: Mapping[str, Any] | Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from medprune.intake.columns import TypedColumn, as_label
 UNKNOWN = -1  # the place of a missing outcome among the classes
 BINARY = 2
 MOST_CLASSES = 20
+BRACKETED = 0.95
 OUTCOME_MISSING = ("NA", "N/A", "n/a", "#N/A", "<NA>")  # "not known" in an outcome, as R and Excel write it
 CUT_POINT = re.compile(r"\s*(>=|<=|>|<)\s*([+-]?\d+\.?\d*(?:[eE][+-]?\d+)?)\s*")
 COMPARE = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
@@ -30,6 +31,10 @@ NEGATIVE_WORDS = frozenset((
     "no", "n", "false", "f", "negative", "neg", "-", "alive", "survived", "survivor", "benign", "control",
     "healthy", "normal", "none", "absent", "unaffected",
 ))  # fmt: skip
+
+
+class OutcomeUnfit(BadInput):
+    """The column is there, but what it holds is no outcome as it stands: too many classes, or too rare."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,17 +119,32 @@ def _check_classes(column: TypedColumn, values: pd.Series, distinct: int) -> Non
         else ""
     )
     if distinct == len(known) and distinct > BINARY:
-        raise BadInput(
+        raise OutcomeUnfit(
             f"Outcome {column.name!r} is different in every row, one class a row; choose another column"
-            + (f", or {cut}." if cut else ".")
+            + (f", or {cut}." if cut else f"{_numbered(known)}.")
         )
     if distinct > MOST_CLASSES and number:
-        raise BadInput(f"Outcome {column.name!r} has {distinct} different numbers; choose {cut}.")
+        raise OutcomeUnfit(f"Outcome {column.name!r} has {distinct} different numbers; choose {cut}.")
     if distinct > MOST_CLASSES:
-        raise BadInput(
-            f"Outcome {column.name!r} has {distinct} classes, more than {MOST_CLASSES}; join classes, or "
-            "name the one to predict with --positive."
+        raise OutcomeUnfit(
+            f"Outcome {column.name!r} has {distinct} classes, more than {MOST_CLASSES}; join classes (the "
+            "treatment group-rare joins all rare ones), or name the one to predict with --positive"
+            f"{_numbered(known)}."
         )
+
+
+def _numbered(labels: pd.Series) -> str:
+    """What to do about labels that a record's number in brackets makes different."""
+    if not has_brackets(labels):
+        return ""
+    return (
+        "; its cells end in brackets, as with a record's number (the treatment cut-brackets cuts these off)"
+    )
+
+
+def has_brackets(labels: pd.Series) -> bool:
+    """Whether nearly all of these known labels end in something in square brackets."""
+    return len(labels) > 0 and bool(labels.astype("str").str.endswith("]").mean() >= BRACKETED)
 
 
 def _check_two(name: str, labels: pd.Series) -> None:

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.cohort import Feature
+from medprune.intake.clean import NOTHING, OTHER, Clean
 from medprune.intake.columns import typed_for
 
 RARE_PATIENTS = 5  # a category seen less often on train cannot be learnt, it joins "(other)"
@@ -29,12 +30,16 @@ Places: TypeAlias = "slice | NDArray[np.intp]"
 
 @dataclass(frozen=True)
 class NumberCode:
-    """How one number is prepared: ``(x or fill - mean) / scale``."""
+    """How one number is prepared: ``(x or fill - mean) / scale``, once it has been cleaned."""
 
     name: str
     fill: float
     mean: float
     scale: float
+    clean: Clean = NOTHING
+
+    def to_json(self) -> dict[str, Any]:
+        return _plainly(self, self.clean)
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,10 @@ class CategoryCode:
     name: str
     labels: tuple[str, ...]
     fill: int  # the code of a missing value; the missing code where train had missing values
+    clean: Clean = NOTHING
+
+    def to_json(self) -> dict[str, Any]:
+        return _plainly(self, self.clean)
 
     @property
     def other(self) -> int:
@@ -54,10 +63,30 @@ class CategoryCode:
         return len(self.labels) + 1
 
     def codes(self, values: pd.Series) -> NDArray[np.int64]:
-        """The code of every value (N,), missing ones included."""
+        """The code of every cleaned value (N,), missing ones included."""
         known = {label: code for code, label in enumerate(self.labels)}
         codes = values.map(known).fillna(self.other).astype("int64")
         return np.where(values.isna(), self.fill, codes).astype(np.int64)
+
+    @property
+    def raw(self) -> tuple[dict[str, int], int]:
+        """The code of every raw label that is known, and of all others: cleaning and coding in one."""
+        known = (*self.labels, *self.clean.words, *self.clean.merged, *self.clean.keep)
+        return {label: self._code(label) for label in dict.fromkeys(known)}, self._code(None)
+
+    def _code(self, raw: str | None) -> int:
+        """The code of a raw label; None stands for one that nobody knows."""
+        label = (OTHER if self.clean.keep else None) if raw is None else self.clean.label(raw)
+        if label is None and raw is not None:
+            return self.fill
+        return self.labels.index(label) if label in self.labels else self.other
+
+
+def _plainly(code: NumberCode | CategoryCode, clean: Clean) -> dict[str, Any]:
+    """As JSON values; the steps of cleaning only where there are some."""
+    value = asdict(code)
+    del value["clean"]
+    return value | ({"clean": clean.to_json()} if clean else {})
 
 
 @dataclass(frozen=True)
@@ -138,8 +167,8 @@ class Preparation:
     @cached_property
     def features(self) -> tuple[Feature, ...]:
         """The source columns of the table that a prediction needs."""
-        numbers = (Feature(code.name, "number") for code in self.numbers)
-        return (*numbers, *(Feature(code.name, "category") for code in self.categories))
+        numbers = (Feature(code.name, "number", code.clean) for code in self.numbers)
+        return (*numbers, *(Feature(code.name, "category", code.clean) for code in self.categories))
 
     @cached_property
     def feature_of_column(self) -> NDArray[np.int64]:
@@ -152,17 +181,18 @@ class Preparation:
         return typed_for(frame, self.features)
 
     def transform(self, frame: pd.DataFrame) -> NDArray[np.float32]:
-        """Prepared columns (N, columns) of a typed frame."""
+        """Prepared columns (N, columns) of a typed frame, cleaned or not: cleaning twice changes nothing."""
         numbers = np.empty((len(self.numbers), len(frame)))
         for place, code in enumerate(self.numbers):
-            numbers[place] = frame[code.name].to_numpy(np.float64)
+            numbers[place] = code.clean.numbers(frame[code.name].to_numpy(np.float64))
         return self.encode(numbers, self.codes(frame))
 
     def codes(self, frame: pd.DataFrame) -> NDArray[np.int64]:
         """The codes (categories, N) of the text columns of a typed frame."""
         codes = np.empty((len(self.categories), len(frame)), dtype=np.int64)
         for place, code in enumerate(self.categories):
-            codes[place] = code.codes(frame[code.name])
+            values = frame[code.name]
+            codes[place] = code.codes(code.clean.categories(values) if code.clean else values)
         return codes
 
     def encode(self, numbers: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -212,17 +242,25 @@ class Preparation:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "numbers": [asdict(code) for code in self.numbers],
-            "categories": [asdict(code) for code in self.categories],
+            "numbers": [code.to_json() for code in self.numbers],
+            "categories": [code.to_json() for code in self.categories],
             "columns": [asdict(column) for column in self.columns],
         }
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Preparation:
         return cls(
-            numbers=tuple(NumberCode(**code) for code in value["numbers"]),
+            numbers=tuple(
+                NumberCode(**{**code, "clean": Clean.from_json(code.get("clean", {}))})
+                for code in value["numbers"]
+            ),
             categories=tuple(
-                CategoryCode(code["name"], tuple(code["labels"]), code["fill"])
+                CategoryCode(
+                    code["name"],
+                    tuple(code["labels"]),
+                    code["fill"],
+                    Clean.from_json(code.get("clean", {})),
+                )
                 for code in value["categories"]
             ),
             columns=tuple(Column(**column) for column in value["columns"]),
@@ -230,9 +268,13 @@ class Preparation:
 
 
 def fit_preparation(frame: pd.DataFrame, features: Sequence[Feature]) -> Preparation:
-    """Learn fill values, scales and categories from a typed frame (the train split)."""
-    numbers = tuple(_fit_number(frame[f.name], f.name) for f in features if f.kind == "number")
-    categories = tuple(_fit_category(frame[f.name], f.name) for f in features if f.kind == "category")
+    """Learn fill values, scales and categories from a typed, cleaned frame (the train split)."""
+    numbers = tuple(
+        replace(_fit_number(frame[f.name], f.name), clean=f.clean) for f in features if f.kind == "number"
+    )
+    categories = tuple(
+        replace(_fit_category(frame[f.name], f.name), clean=f.clean) for f in features if f.kind == "category"
+    )
     values = [Column(code.name, "value", name=code.name) for code in numbers]
     flags = [
         Column(code.name, "flag", name=f"{code.name} missing")

@@ -217,8 +217,13 @@ def score(
     Raises BadInput for an unknown criterion or setting.
     """
     chosen = CRITERIA.make(criterion, **settings)
-    batches = partial(_batches, Prepared(model.prepared(split), split.outcome))
+    batches = split_batches(model, split)
     return score_batches(model, batches, criterion, chosen, patients=len(split), balanced=balanced)
+
+
+def split_batches(model: RiskModel, split: Split) -> Batches:
+    """The prepared patients of a split in batches."""
+    return partial(_batches, Prepared(model.prepared(split), split.outcome))
 
 
 def score_batches(
@@ -269,19 +274,41 @@ def _batches(data: Prepared) -> Iterator[tuple[Tensor, Tensor]]:
     return zip(columns, outcomes, strict=True)
 
 
+@dataclass(frozen=True)
+class Names:
+    """What the scores of a model are called: enough to show them where the model is not at hand."""
+
+    classes: tuple[str, ...]
+    layers: tuple[str, ...]  # the hidden ones, then the output
+    columns: tuple[str, ...]  # prepared ones
+    features: tuple[str, ...]
+
+    @classmethod
+    def of(cls, model: RiskModel) -> Names:
+        columns = tuple(column.name for column in model.preparation.columns)
+        return cls(model.classes, model.network.layer_names(), columns, model.features)
+
+
 def contributions_from(
     model: RiskModel, criterion: str, sums: ScoreSums, *, patients: int, balanced: bool = False
 ) -> Contributions:
     """Means from sums: over all patients, or over the classes' means."""
+    return contributions_named(Names.of(model), criterion, sums, patients=patients, balanced=balanced)
+
+
+def contributions_named(
+    names: Names, criterion: str, sums: ScoreSums, *, patients: int, balanced: bool = False
+) -> Contributions:
+    """As :func:`contributions_from`, without the model."""
     mean = _Mean(sums.patients.numpy(), balanced)
     totals = sums.scores
     features = totals.features.numpy()
     found = Contributions(
         criterion=criterion,
-        classes=model.classes,
-        layer_names=model.network.layer_names(),
-        columns=tuple(column.name for column in model.preparation.columns),
-        feature_names=model.features,
+        classes=names.classes,
+        layer_names=names.layers,
+        columns=names.columns,
+        feature_names=names.features,
         weight_scores=tuple(mean.overall(total.numpy()) for total in totals.weights),
         unit_scores=tuple(mean.overall(total.numpy()) for total in totals.units),
         feature_scores=mean.overall(features),

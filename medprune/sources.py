@@ -8,25 +8,50 @@ from __future__ import annotations
 
 import csv
 from argparse import Namespace as Options
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from medprune.cohort import Cohort, load_cohort, refuse_censoring
+from medprune.dealing import EXTERNAL
 from medprune.errors import BadInput, listed
-from medprune.intake.adopt import Adoption, adopt_model, read_constants
+from medprune.intake.adopt import Adoption, adopt_model, known_activations, read_constants
+from medprune.intake.completion import (
+    described_model,
+    for_cohort,
+    is_described,
+    is_foreign,
+    numbered_columns,
+    refuses_missing,
+)
+from medprune.intake.foreign import read_model_file
 from medprune.intake.large_table import LargeTable, is_parquet
 from medprune.intake.table_choices import TableChoices
 from medprune.intake.table_file import opened
-from medprune.intake.tensor_file import TensorFile, read_tensors
+from medprune.intake.tensor_file import TensorFile
 from medprune.large import LargePatients, large_patients
 from medprune.model import RiskModel
-from medprune.model_file import KEY, check_columns, check_fits, model_from
+from medprune.model_file import check_columns, check_fits, model_from
+from medprune.quality import read_ranges
+from medprune.splits import SplitRecord
+from medprune.treatments import of_the_table
+
+EVERYBODY = "All rows are used, whatever split of the model their patients are in."
+TEST_TOO = " Test patients are among them: what is chosen by these scores has seen them."
 
 
 def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
     """The cohort that the options describe; ``source`` is the table when it has been read already."""
-    common = {"patient": options.patient, "positive": options.positive, "seed": options.seed}
+    common = {
+        "patient": options.patient,
+        "positive": options.positive,
+        "seed": options.seed,
+        "treatments": tuple(options.treat),
+        "ranges": None if options.ranges is None else read_ranges(options.ranges),
+    }
     return load_cohort(
         options.data if source is None else source,
         outcome=options.outcome,
@@ -45,8 +70,13 @@ def choices_of(options: Options) -> TableChoices:
 
 def cohort_and_model(options: Options) -> tuple[Cohort, RiskModel]:
     """The model and its cohort, with the split that the model was made on."""
-    file = read_tensors(options.model)
-    cohort, model = _described(options, file) if KEY in file.metadata else _adopted(options, file)
+    file = read_model_file(options.model)
+    if not is_described(file):
+        cohort, model = _adopted(options, file)
+    elif is_foreign(file):
+        cohort, model = _completed(options, file)
+    else:
+        cohort, model = _described(options, file)
     return replace(cohort, notes=(*file.notes, *cohort.notes)), acting(model, options)
 
 
@@ -54,22 +84,38 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     """A model that says of itself what it reads: that, whatever else the table holds."""
     model = model_from(file)
     _check_read(model, options)
+    _refuse_treatments(options)
     frame, notes = opened(options.data, choices_of(options))
     check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
-    cohort = cohort_of(
-        options,
-        frame,
-        positive=model.positive if options.positive is None else options.positive,
-        classes=model.classes,
-        split=model.origin.split,
-        external=options.external,
-        features=model.preparation.features,
-    )
+    how: dict[str, Any] = {
+        "positive": model.positive if options.positive is None else options.positive,
+        "classes": model.classes,
+        "features": model.preparation.features,
+    }
+    if options.external:
+        cohort = cohort_of(options, frame, split=model.origin.split, external=True, **how)
+    elif getattr(options, "split", None) == "all":
+        cohort = _everybody(options, frame, model.origin.split, how)
+    else:
+        how["treatments"] = of_the_table(model.origin.treatments, options.outcome)
+        cohort = cohort_of(options, frame, split=model.origin.split, **how)
     check_fits(model, cohort)
     _check_positive(options.positive, model)
     used = {options.outcome, cohort.patient, *options.exclude, *model.features}
     unread = tuple((str(name), "the model does not read it") for name in frame.columns if name not in used)
     return replace(cohort, notes=(*notes, *cohort.notes), kept_out=unread), model
+
+
+def _everybody(
+    options: Options, frame: pd.DataFrame, split: SplitRecord | None, how: Mapping[str, Any]
+) -> Cohort:
+    """All rows of whatever table: it does not matter who is in which split of the model."""
+    usual = None if split is None else split.patient
+    named = {"patient": usual} if options.patient is None and usual in frame.columns else {}
+    cohort = cohort_of(options, frame, external=True, **named, **how)
+    own = split is not None and split.table_hash == cohort.table_hash
+    note = EVERYBODY + (TEST_TOO if own else "")
+    return replace(cohort, notes=(*(told for told in cohort.notes if told != EXTERNAL), note))
 
 
 def large_table(options: Options) -> LargeTable | None:
@@ -92,18 +138,19 @@ def large_table(options: Options) -> LargeTable | None:
 
 def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients, RiskModel]:
     """The model, and the patients of a large table: all of them, who must be declared external."""
-    file = read_tensors(options.model)
-    if KEY not in file.metadata:
+    file = read_model_file(options.model)
+    if not is_described(file) or is_foreign(file):
         raise BadInput(
-            f"{file.title} is a plain state_dict, and a table that is read in batches needs a model that "
+            f"{file.title} comes from elsewhere, and a table that is read in batches needs a model that "
             "MedPrune wrote; adopt the model on a smaller table first."
         )
-    if not options.external:
+    if not options.external and getattr(options, "split", None) != "all":
         raise BadInput(
             f"{table.title} is read in batches, where all rows are used and no model has its split; declare "
             "its patients as other ones than the model was made on with --external."
         )
     refuse_censoring(options.time, options.horizon)
+    _refuse_treatments(options)
     model = model_from(file)
     _check_read(model, options)
     _check_positive(options.positive, model)
@@ -116,6 +163,14 @@ def large_and_model(options: Options, table: LargeTable) -> tuple[LargePatients,
         exclude=options.exclude,
     )
     return replace(patients, notes=(*file.notes, *patients.notes)), acting(model, options)
+
+
+def _refuse_treatments(options: Options) -> None:
+    if options.treat:
+        raise BadInput(
+            "The model treats the table as it was trained to; leave --treat out, or train a new model with "
+            "it."
+        )
 
 
 def _check_read(model: RiskModel, options: Options) -> None:
@@ -134,33 +189,62 @@ def _check_positive(asked: str | None, model: RiskModel) -> None:
         )
 
 
-def _adopted(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
-    """A plain state_dict, read as its user says."""
-    adoption = _adoption(options, file.title)
+def _completed(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
+    """A described model from elsewhere: what it leaves open comes from the options and the table."""
+    _refuse_external(options, file)
+    frame, notes = opened(options.data, choices_of(options))
+    columns, offered = _names(options.columns), tuple[str, ...]()
+    if numbered_columns(file):
+        offered = tuple(feature.name for feature in cohort_of(options, frame).features)
+    model = described_model(file, columns, offered=offered)
+    _check_read(model, options)
+    check_columns(model, [str(name) for name in frame.columns if name != options.outcome])
+    cohort = cohort_of(options, frame, features=model.preparation.features)
+    model = for_cohort(model, cohort, file, _names(options.classes))
+    more = _holes(cohort, refuses_missing(file, model))
+    return replace(cohort, notes=(*notes, *cohort.notes, *more)), model
+
+
+def _refuse_external(options: Options, file: TensorFile) -> None:
     if options.external:
         raise BadInput(
             f"{file.title} does not say which patients it was trained on, so none can be declared external; "
             "leave --external out."
         )
+
+
+def _holes(cohort: Cohort, without: Sequence[str]) -> tuple[str, ...]:
+    """What happens to missing values that the model has no own way with."""
+    frame = cohort.all().frame
+    holes = [name for name in without if frame[name].isna().any()]
+    return (f"Missing values of {listed(holes)} are replaced by the median of train.",) if holes else ()
+
+
+def _adopted(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
+    """A plain state_dict, read as its user says."""
+    adoption = _adoption(options, file)
+    _refuse_external(options, file)
     cohort = cohort_of(options)
     model = adopt_model(file, cohort, adoption)
     flagged = {column.feature for column in model.preparation.columns if column.role != "value"}
-    frame = cohort.all().frame
-    holes = [name for name in model.features if name not in flagged and frame[name].isna().any()]
-    more = f"Missing values of {listed(holes)} are replaced by the median of train." if holes else ""
-    return (replace(cohort, notes=(*cohort.notes, more)) if more else cohort), model
+    more = _holes(cohort, [name for name in model.features if name not in flagged])
+    return replace(cohort, notes=(*cohort.notes, *more)), model
 
 
-def _adoption(options: Options, title: str) -> Adoption:
-    if options.activation is None or options.scaling is None:
+def _adoption(options: Options, file: TensorFile) -> Adoption:
+    known = known_activations(file)
+    if (options.activation is None and not known) or options.scaling is None:
+        what = "does not say how its inputs are made; add"
+        if not known:
+            built = "is a plain state_dict and does not say how it was built"
+            what = f"{built}; add --activation (such as relu) and"
         raise BadInput(
-            f"{title} is a plain state_dict and does not say how it was built; add --activation (such as "
-            "relu) and --scaling (fitted, scaled, or constants=FILE.json), and --columns when the table's "
-            "order differs."
+            f"{file.title} {what} --scaling (fitted, scaled, or constants=FILE.json), and --columns when the "
+            "table's order differs."
         )
     scaling, _, constants = options.scaling.partition("=")
     return Adoption(
-        activation=options.activation,
+        activation=options.activation or "relu",  # not looked at where the file tells them
         scaling=scaling,
         columns=_names(options.columns),
         classes=_names(options.classes),

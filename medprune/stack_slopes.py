@@ -21,6 +21,7 @@ BACK: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "gelu": lambda slope, said, heard: torch.ops.aten.gelu_backward(slope, heard),
     "silu": lambda slope, said, heard: torch.ops.aten.silu_backward(slope, heard),
     "tanh": lambda slope, said, heard: torch.ops.aten.tanh_backward(slope, said),
+    "sigmoid": lambda slope, said, heard: torch.ops.aten.sigmoid_backward(slope, said),
     "identity": lambda slope, said, heard: slope,
 }
 

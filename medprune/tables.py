@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from medprune.errors import BadInput
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")  # as text: a spreadsheet reads it as what it is
 BINARY = 2
 
 
@@ -38,7 +40,11 @@ def csv_bytes(table: pd.DataFrame, *, header: bool = True) -> bytes:
 
 
 def _inert(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value
+    """A cell that is no formula and stays one cell: a carriage return alone would go out without quotes."""
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\r\n", "\n").replace("\r", "\n")
+    return f"'{text}" if text.startswith(FORMULA_STARTS) and not NUMBER.fullmatch(text) else text
 
 
 def risk_table(risks: NDArray[np.float64], classes: Sequence[str], *, first: int = 1) -> pd.DataFrame:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from argparse import Namespace as Options
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +20,7 @@ from medprune.bundle import check_target, load_bundle
 from medprune.cohort import Cohort, Split
 from medprune.cross_validation import CrossStep
 from medprune.errors import BadInput, listed
+from medprune.federated import site_sums
 from medprune.flow import Choice, Job, measure, run, with_test_opened
 from medprune.intake.large_table import LargeTable
 from medprune.intake.table_file import opened
@@ -26,23 +29,38 @@ from medprune.large.patients import Watch
 from medprune.model import RiskModel
 from medprune.model_file import save_model
 from medprune.network import MLP, hidden_widths
-from medprune.options import check_one_of, criterion_settings, prices_of, prune_settings, validation_of
+from medprune.options import (
+    check_one_of,
+    check_rates_model,
+    criterion_settings,
+    prices_of,
+    prune_settings,
+    sums_floor,
+    validation_of,
+)
 from medprune.performance import check_share
+from medprune.quality import WHY_RESAMPLING_HARMS
 from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
+from medprune.site_counts import Floor
 from medprune.sources import acting, choices_of, cohort_and_model, cohort_of, large_and_model, large_table
+from medprune.sums_file import load_scores, save_sums
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
+from medprune.table_one import table_one
 from medprune.tables import check_place, csv_bytes, risks_to, write_whole
-from medprune.training import train_steps
+from medprune.too_good import too_good
+from medprune.training import NONE, Schedule, train_steps
 
 Answer = tuple[Any, str]
 T = TypeVar("T")
 
 MOST_THRESHOLDS = 10_001
 LARGEST_SEED = 2**63 - 1
+MOST_OFFERED = 3  # treatments of one finding that are written out
 UNKNOWN = "Which patients this model was trained on is unknown: its figures may flatter it. "
+RECALIBRATED = " It was trained with class weights, and its risks are recalibrated on tuning patients."
 LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
 
 
@@ -58,7 +76,7 @@ def check_common(options: Options) -> None:
 
 
 def inspect(options: Options) -> Answer:
-    cohort = cohort_of(options)
+    cohort = cohort_of(options, survey=True)
     report = cohort.quality
     if options.json:
         _tell(options, cohort.notes)
@@ -67,8 +85,37 @@ def inspect(options: Options) -> Answer:
         f"{', '.join(cohort.classes)}."
     ]
     lines += [f"- {note}" for note in cohort.notes]
-    lines += [f"- {problem.message}" for problem in report.problems]
-    return report.to_json(), "\n".join(lines)
+    told: set[str] = set()
+    for problem in report.problems:
+        lines += [
+            f"- {problem.message if problem.why in told else problem.told}",
+            *_offered(problem.remedies),
+        ]
+        told.add(problem.why)
+    if report.suggested:
+        lines.append("`--treat suggested` takes the treatments that are plainly called for, and says which.")
+    if any(problem.kind == "imbalance" for problem in report.problems):
+        lines.append(WHY_RESAMPLING_HARMS)
+    value = report.to_json() | {"treated": list(cohort.treatments)}
+    if options.table_one:
+        table = table_one(cohort)
+        value["table_one"] = table.to_dict(orient="records")
+        lines.append(table.to_string(index=False))
+    return value, "\n".join(lines)
+
+
+def _offered(remedies: Sequence[str]) -> list[str]:
+    """What can be done about a finding, a line each; of many like ones, the first."""
+    lines = [f"    --treat {shlex.quote(each)}" for each in remedies[:MOST_OFFERED]]
+    more = len(remedies) - len(lines)
+    return lines + ([f"    and {more} more, see --json"] if more else [])
+
+
+def converter(options: Options) -> Answer:
+    """The script for the user's own machine; here nothing is converted, because that would run code."""
+    place = resources.files("medprune").joinpath("templates", "convert.py.txt")
+    script = place.read_text(encoding="utf-8").rstrip()
+    return {"script": script}, script
 
 
 def train(options: Options) -> Answer:
@@ -80,16 +127,21 @@ def train(options: Options) -> Answer:
     measured = measure(model, cohort.test)
     path = save_model(model, options.out)
     auroc, parameters = measured.performance.auroc, measured.size.parameters
+    doubt = too_good(measured.performance, cohort, model.features)
+    _tell(options, [doubt] if doubt and options.json else [])
     return (
-        {"auroc": auroc, "parameters": parameters, "model": str(path)},
+        {"auroc": auroc, "parameters": parameters, "model": str(path)}
+        | ({"too_good": doubt} if doubt else {}),
         f"Trained on {cohort.train.told()}: AUROC {auroc:.3f} on {cohort.test.told()}, "
-        f"{parameters:,} parameters, written to {path}.",
+        f"{parameters:,} parameters, written to {path}."
+        f"{'' if options.class_weights == NONE else RECALIBRATED} {doubt}".rstrip(),
     )
 
 
 def score(options: Options) -> Answer:
     name = options.criterion or "contribution"
     settings = criterion_settings(name, options)
+    floor = sums_floor(options)
     if options.out:
         _check_out(options, "the scores")
     table = large_table(options)
@@ -105,37 +157,64 @@ def score(options: Options) -> Answer:
             f"The rates are for {len(settings['rates'])} classes, the model tells {len(model.classes)} "
             "apart; give one row for each of its classes."
         )
-    scored = _scored(options, model, split, name, balanced=options.balanced, **settings)
-    if options.out:
-        write_whole(options.out, scores_csv(scored), "the scores")
-    else:
-        scored = replace(scored, squares=None)  # nobody looks at the effective numbers of patients
+    if options.rates:
+        check_rates_model(options.rates, model)
+    scored = _written_scores(options, floor, model, split, name, settings)
     agreed = None
     if options.agreement and isinstance(split, Split):
         agreed = agreement(model, split, scored, granularity=options.agreement, seed=options.seed)
-    top = scored.features.sort_values("score", ascending=False)
-    features = _listed(top)
-    layers = scored.weights.groupby("layer", sort=False)["score"]
-    weights = [
-        {"layer": layer, "count": len(s), "mean": float(s.mean()), "largest": float(s.max())}
-        for layer, s in layers
-    ]
-    first = ", ".join(f"{feature['name']} ({feature['score']:.3g})" for feature in features[:5])
+    told = scored_json(scored)
+    first = ", ".join(f"{feature['name']} ({feature['score']:.3g})" for feature in told["features"][:5])
     return (
         {
             "criterion": name,
             "split": split.name,
             "patients": len(np.unique(split.patients)) if isinstance(split, Split) else split.count,
             "rows": len(split),
-            "weights": weights,
-            "neurons": _listed(scored.neurons),
-            "features": features,
+            **told,
             "agreement": None if agreed is None else agreed.to_json(),
             "out": options.out,
         },
         f"{name} over {split.told()}; the features that contribute most: {first}."
         + ("" if agreed is None else f" {agreed.told()}"),
     )
+
+
+def _written_scores(
+    options: Options,
+    floor: Floor | None,
+    model: RiskModel,
+    split: Split | LargePatients,
+    name: str,
+    settings: dict[str, Any],
+) -> Contributions:
+    """The scores, written as --out asks: a table to read, or with a floor the sums that other sites add "
+    "to."""
+    if floor is None:
+        scored = _scored(options, model, split, name, balanced=options.balanced, **settings)
+        if options.out:
+            write_whole(options.out, scores_csv(scored), "the scores")
+            return scored
+        return replace(scored, squares=None)  # nobody looks at the effective numbers of patients
+    how: dict[str, Any] = {"balanced": options.balanced, "watch": _blocks(options, "scoring")}
+    sums = site_sums(model, split, name, floor=floor, **how, **settings)
+    save_sums(sums, options.out)
+    _tell(options, sums.cautions())
+    if sums.scores is not None:
+        return sums.contributions()
+    _tell(options, [f"{options.out} holds class rates: merge those of all sites, then score with --rates."])
+    return replace(_scored(options, model, split, name, balanced=options.balanced, **settings), squares=None)
+
+
+def scored_json(scored: Contributions) -> dict[str, Any]:
+    """The scores for JSON: weights summed up by layer, every neuron, the features from the best on."""
+    layers = scored.weights.groupby("layer", sort=False)["score"]
+    weights = [
+        {"layer": layer, "count": len(s), "mean": float(s.mean()), "largest": float(s.max())}
+        for layer, s in layers
+    ]
+    features = _listed(scored.features.sort_values("score", ascending=False))
+    return {"weights": weights, "neurons": _listed(scored.neurons), "features": features}
 
 
 def _listed(table: pd.DataFrame) -> list[dict[str, Any]]:
@@ -155,6 +234,8 @@ def scores_csv(scored: Contributions) -> bytes:
 def sweep(options: Options) -> Answer:
     name, scope = options.criterion or "contribution", options.scope or USUAL_SCOPE
     settings = criterion_settings(name, options)
+    if options.scores and (options.criterion or options.criterion_set):
+        raise BadInput("--scores holds scores already; leave --criterion and --criterion-set out.")
     check_granularity(options.granularity)
     check_one_of("Scope", scope, SCOPES)
     thresholds = _thresholds(options.thresholds)
@@ -166,12 +247,14 @@ def sweep(options: Options) -> Answer:
         cohort, model = cohort_and_model(options)
         _tell(options, cohort.notes)
         train, tuning = (None, cohort.test) if options.external else (cohort.train, cohort.tuning)
-        scored = score_model(model, tuning if train is None else train, name, **settings)
+        given = load_scores(options.scores, model) if options.scores else None
+        scored = given or score_model(model, tuning if train is None else train, name, **settings)
         result = sweep_thresholds(model, tuning, scored, thresholds, train=train, **how)
     else:
         large, model = _large(options, table, bytes_a_row=SWEPT)
         tuning = replace(large, name="test")
-        scored = _scored(options, model, tuning, name, **settings)
+        given = load_scores(options.scores, model) if options.scores else None
+        scored = given or _scored(options, model, tuning, name, **settings)
         result = sweep_large(model, tuning, scored, thresholds, watch=_blocks(options, "sweeping"), **how)
     best = result.table["auroc"].max()
     good = result.table[~(result.table["auroc"] < best - 0.01)].iloc[-1]
@@ -232,8 +315,10 @@ def prune(options: Options) -> Answer:
     if job.selection is not None:
         folds = f"{job.selection.sentence} "
         _tell(options, job.selection.warnings)
+    doubt = too_good(before.performance, cohort, model.features)
+    _tell(options, [doubt] if doubt and options.json else [])
     return (
-        job.to_json(),
+        job.to_json() | ({"too_good": doubt} if doubt else {}),
         f"{folds}Removed {job.chosen.sparsity:.1%} of the {job.path.granularity}s: "
         f"AUROC {after.performance.auroc:.3f} (was {before.performance.auroc:.3f}) "
         f"on {cohort.test.told()}, "
@@ -243,7 +328,8 @@ def prune(options: Options) -> Answer:
         f"specificity {after.performance.specificity:.1%} (was {before.performance.specificity:.1%}). "
         f"{_spared(job)}"
         f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}."
-        f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}",
+        f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}"
+        f"{' ' if doubt else ''}{doubt}",
     )
 
 
@@ -314,7 +400,8 @@ def _blocks(options: Options, what: str) -> Watch:
 
 
 def _trained(options: Options, cohort: Cohort) -> RiskModel:
-    steps = train_steps(cohort, MLP(hidden=hidden_widths(options.hidden)), seed=options.seed)
+    spec, schedule = MLP(hidden=hidden_widths(options.hidden)), Schedule(class_weights=options.class_weights)
+    steps = train_steps(cohort, spec, seed=options.seed, schedule=schedule)
     *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
     return acting(last.model, options)

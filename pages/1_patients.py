@@ -1,34 +1,13 @@
 """Patients: who is in the data, and what is wrong with it."""
 
-from dataclasses import asdict
-
 import numpy as np
-import pandas as pd
 import streamlit as st
 
 from medprune import Cohort, Split, load_cohort
 from medprune.figures import missing_bars, outcome_bars
-from pages.shared import cache, guide, session, upload
+from pages.shared import cache, findings, guide, session, upload
 from pages.shared.guide import Tile, plain, share
 from pages.shared.session import Study, Table
-
-KINDS = {
-    "missing": "Missing values",
-    "imbalance": "Rare outcome",
-    "duplicate": "Duplicate rows",
-    "repeated_patient": "Repeated patients",
-    "identical": "Identical columns",
-    "collinear": "Columns that say the same",
-    "constant": "Constant or nearly constant columns",
-    "rare_category": "Rare categories",
-    "sentinel": "Codes that may mean missing",
-    "impossible": "Impossible values",
-    "mixed_units": "Mixed units",
-    "encoding": "One category written in several ways",
-    "leakage": "Columns that may give the outcome away",
-    "identifier": "Identifiers",
-    "few_rows": "Few patients for so many inputs",
-}
 
 
 def start(study: Study) -> None:
@@ -39,7 +18,7 @@ def start(study: Study) -> None:
         "**Start with a sample, or bring your own table.**",
     )
     if study.table is not None and st.button(
-        f"Back to {study.table.name}", icon=":material/arrow_back:", key="back_to_table"
+        f"Back to {plain(study.table.name)}", icon=":material/arrow_back:", key="back_to_table"
     ):
         study.choosing = False
         study.drop_draft()
@@ -64,10 +43,9 @@ def use_sample(study: Study, sample: cache.Sample) -> None:
 
 def show(study: Study, cohort: Cohort, table: Table) -> None:
     """The cohort: counts first, then troubles, then every column."""
-    everyone = cohort.all()
-    shares = [float((everyone.outcome == place).mean()) for place in range(len(cohort.classes))]
+    everyone, counts = cohort.all(), guide.counted(cohort, study.floor)
     told = ", ".join(
-        f"{plain(name)} in {share(part)}" for name, part in zip(cohort.classes, shares, strict=True)
+        f"{plain(name)} in {counts.share(-1, place)}" for place, name in enumerate(cohort.classes)
     )
     guide.opening(
         "Patients",
@@ -80,19 +58,19 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
         [
             Tile(
                 "Train",
-                f"{len(cohort.train):,}",
+                counts.count(0, -1),
                 patients_in(cohort.train),
                 help="fit, score, prune, retrain",
             ),
             Tile(
                 "Tuning",
-                f"{len(cohort.tuning):,}",
+                counts.count(1, -1),
                 patients_in(cohort.tuning),
                 help="choose the threshold, stop training early",
             ),
             Tile(
                 "Test",
-                f"{len(cohort.test):,}",
+                counts.count(2, -1),
                 patients_in(cohort.test),
                 help="locked until the choice is made",
             ),
@@ -108,7 +86,9 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
     left, right = st.columns(2)
     with left:
         guide.chart(
-            outcome_bars(cohort), key="outcome", alt=f"Rows a class in train, tuning and test. {told}"
+            outcome_bars(cohort, counts.hidden[:-1, :-1]),
+            key="outcome",
+            alt=f"Rows a class in train, tuning and test. {told}",
         )
     missing = missing_bars(cohort)
     with right:
@@ -116,50 +96,13 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
             st.success("No value is missing.", icon=":material/check:")
         else:
             guide.chart(missing, key="missing", alt="Share of missing values by feature, the worst first.")
-    troubles(cohort)
-    columns(cohort)
+    findings.show(study, cohort)
 
 
 def patients_in(split: Split) -> str | None:
     """How many patients a split's rows belong to, where patients have several."""
     patients = len(np.unique(split.patients))
     return None if patients == len(split) else f"of {patients:,} patients"
-
-
-def troubles(cohort: Cohort) -> None:
-    """What the reader should know, one line a kind of trouble; the sentences open on request."""
-    st.subheader("What to know about this table")
-    for note in cohort.notes:
-        st.markdown(f":material/info: {guide.on_screen(note)}")
-    problems = cohort.quality.problems
-    for kind in dict.fromkeys(problem.kind for problem in problems):
-        members = [problem for problem in problems if problem.kind == kind]
-        title = f"{KINDS.get(kind, kind.replace('_', ' ').capitalize())} ({len(members)})"
-        with st.expander(title, icon=":material/warning:", expanded=len(members) == 1):
-            for problem in members:
-                st.markdown(f"- {guide.on_screen(problem.message)}")
-    if problems:
-        found = pd.DataFrame([asdict(problem) for problem in problems]).fillna("")
-        guide.csv_button(found, key="data_problems", label="All findings as CSV")
-
-
-def columns(cohort: Cohort) -> None:
-    with st.expander(f"All columns ({len(cohort.features)} used, {len(cohort.kept_out)} kept out)"):
-        frame = cohort.all().frame
-        used = pd.DataFrame(
-            {
-                "column": [feature.name for feature in cohort.features],
-                "kind": [feature.kind for feature in cohort.features],
-                "different values": [int(frame[feature.name].nunique()) for feature in cohort.features],
-                "missing": [share(float(frame[feature.name].isna().mean())) for feature in cohort.features],
-                "use": "feature",
-            }
-        )
-        out = pd.DataFrame(
-            [{"column": name, "use": f"kept out: {reason}"} for name, reason in cohort.kept_out]
-        )
-        together = pd.concat([used.astype(str), out], ignore_index=True).fillna("")
-        guide.table(together, key="columns")
 
 
 study = session.study()

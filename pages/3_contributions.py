@@ -145,7 +145,7 @@ def features(scores: Contributions, who: str) -> None:
         guide.chart(
             feature_bars(ranked, title=f"Contribution of features, {who}"),
             key="features",
-            alt=f"Features by contribution; the most telling are {top}.",
+            alt="Features by contribution; the most telling are " + ", ".join(ranked["name"].head(3)) + ".",
         )
     with right:
         table = scores.table("feature", by_class=True).drop(columns=["layer", "row", "column"])

@@ -7,9 +7,11 @@ import pandas as pd
 import streamlit as st
 
 from medprune import Candidate, Cohort, Compression, Path, compression, export
+from medprune.disclosure import safe_count
 from medprune.figures.tradeoff import METRIC_NAMES
 from medprune.flow import Measured, measure, provenance, with_test_opened
 from medprune.performance import BINARY
+from medprune.too_good import too_good
 from pages.shared import guide, session
 from pages.shared.guide import Tile, change_text, metric_text, rate, share, size_text
 from pages.shared.session import Finished, Study
@@ -26,6 +28,7 @@ SEVERAL = (
     "means over the classes, each against the others."
 )
 
+FEW_FLIPS = "Few patients are decided on differently; how many is not shown, as small counts are hidden."
 MEGABYTE = 1024**2
 INT8 = {
     "weights": "weights only: the smallest file, and risks that hardly move",
@@ -54,16 +57,13 @@ def show(finished: Finished, path: Path, cohort: Cohort) -> None:
         f"**{share(finished.candidate.sparsity)} of its {finished.granularity}s removed**.",
     )
     guide.warn_if_unknown(finished.candidate.model)
-    st.download_button(
-        "Download the bundle",
-        data=finished.zip,
-        file_name=f"medprune-bundle-{finished.bundle.about['origin']['parent'][:8]}.zip",
-        mime="application/zip",
-        type="primary",
-        icon=":material/download:",
-        on_click="ignore",
-        key="download_bundle",
-    )
+    if doubt := too_good(pruned.performance, cohort, finished.candidate.model.features):
+        st.warning(guide.plain(doubt), icon=":material/report:")
+    parent = finished.bundle.about["origin"]["parent"][:8]
+    guide.download(
+        "Download the bundle", lambda: finished.zip,
+        name=f"medprune-bundle-{parent}.zip", mime="application/zip", kind="primary", key="download_bundle",
+    )  # fmt: skip
     st.warning(
         "Not reviewed: nobody has yet looked at what the smaller model does to groups of patients. "
         "Research use only.",
@@ -110,26 +110,23 @@ def smaller_still(finished: Finished, cohort: Cohort) -> None:
                 st.rerun()
         return
     measured = finished.int8[way]
-    guide.tiles(int8_tiles(measured))
-    st.markdown(guide.plain(measured.sentence()))
+    floor, flips = session.study().floor, measured.flips
+    few = any(0 < count <= floor for count in (flips.total, *flips.lost, *flips.gained))
+    guide.tiles(int8_tiles(measured, floor))
+    st.markdown(FEW_FLIPS if few else guide.plain(measured.sentence()))
     runtime = measured.after.runtime_memory
     st.caption(
         "Times are medians after a warm-up, on one thread. Memory is the peak of a process that does nothing "
         "but load the file and predict 1,024 made-up patients"
         + ("." if runtime is None else f"; {runtime / MEGABYTE:,.1f} MB of it are onnxruntime's own.")
     )
-    st.download_button(
-        "Download model.int8.onnx",
-        data=measured.file,
-        file_name="model.int8.onnx",
-        mime="application/octet-stream",
-        icon=":material/download:",
-        on_click="ignore",
-        key="download_int8",
-    )
+    guide.download(
+        "Download model.int8.onnx", lambda: measured.file,
+        name="model.int8.onnx", kind="secondary", key="download_int8",
+    )  # fmt: skip
 
 
-def int8_tiles(measured: Compression) -> list[Tile]:
+def int8_tiles(measured: Compression, floor: int) -> list[Tile]:
     before, after, flips = measured.before, measured.after, measured.flips
     memory, change = "n/a", None
     if after.peak_memory is not None and before.peak_memory is not None:
@@ -141,7 +138,11 @@ def int8_tiles(measured: Compression) -> list[Tile]:
         Tile("Peak memory", memory, change),
         Tile("1 patient", f"{1e6 * after.one:,.0f} µs", f"{after.one / before.one - 1:+.0%}"),
         Tile("1,024 patients", f"{1e3 * after.many:,.2f} ms", f"{after.many / before.many - 1:+.0%}"),
-        Tile("Decisions that flip", f"{flips.total:,}", f"{flips.per_1000:.1f} per 1,000"),
+        Tile(
+            "Decisions that flip",
+            safe_count(flips.total, floor),
+            None if 0 < flips.total <= floor else f"{flips.per_1000:.1f} per 1,000",
+        ),
         Tile(
             "AUROC (tuning)",
             rate(measured.auroc_after),

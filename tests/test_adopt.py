@@ -22,7 +22,14 @@ from medprune.intake.tensor_file import TensorFile, read_tensors
 from tests.makers import patient_table
 
 COLUMNS = ("age", "visit", "noise", "lactate")
-ACTIVATIONS = {"relu": nn.ReLU, "gelu": nn.GELU, "silu": nn.SiLU, "tanh": nn.Tanh, "identity": nn.Identity}
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
+}
 
 
 def table(classes: int = 2) -> pd.DataFrame:

@@ -70,7 +70,7 @@ def test_a_member_becomes_what_it_becomes_alone(
     assert moved >= 3  # the comparison is of trained networks
 
 
-@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh"])
+@pytest.mark.parametrize("activation", ["relu", "silu", "gelu", "tanh", "sigmoid"])
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
 def test_a_member_does_not_depend_on_its_company(activation: str, norm: str) -> None:
     """Not in one bit: odd widths, odd batches, any place in the stack, neighbours that stop early."""

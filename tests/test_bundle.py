@@ -154,9 +154,7 @@ def test_probe_rows_reach_every_code(model: RiskModel) -> None:
 # --- load_torch.py ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("activation", "norm"), list(zip(ACTIVATIONS, (*NORMS, "batch", "layer"), strict=True))
-)
+@pytest.mark.parametrize(("activation", "norm"), list(zip(ACTIVATIONS, (*NORMS, *NORMS), strict=True)))
 def test_load_torch_gives_the_same_logits(norm: str, activation: str, tmp_path: Path) -> None:
     cohort = patient_cohort(classes=4)
     model = untrained_model(cohort, MLP(hidden=(6, 5), norm=norm, activation=activation))
@@ -441,7 +439,7 @@ def test_a_damaged_bundle_is_told(folder: Path, tmp_path: Path) -> None:
         (broken("model.json", b"{"), "model.json of .* is damaged"),
         (broken("model.json", b"[]"), "model.json of .* is damaged"),
         (broken("model.safetensors", weights[:-9]), "'model.safetensors' is incomplete"),
-        (broken("model.safetensors", b""), "neither a safetensors"),
+        (broken("model.safetensors", b""), "is empty"),
     ):
         with pytest.raises(BadInput, match=words):
             load_bundle(path)

@@ -39,7 +39,15 @@ def taken(cohort: Cohort, rows: int) -> Cohort:
 
 @pytest.mark.parametrize(
     ("activation", "norm"),
-    [("relu", "none"), ("gelu", "none"), ("silu", "batch"), ("tanh", "layer"), ("identity", "none")],
+    [
+        ("relu", "none"),
+        ("gelu", "none"),
+        ("silu", "batch"),
+        ("tanh", "layer"),
+        ("sigmoid", "none"),
+        ("sigmoid", "batch"),
+        ("identity", "none"),
+    ],
 )
 def test_other_patients_beside_it_change_no_bit_of_a_model(activation: str, norm: str) -> None:
     """Folds of other sizes, some with as many batches and some with more, some with other columns."""

@@ -13,9 +13,10 @@ from medprune.errors import BadInput
 from medprune.model import Recalibration, RiskModel
 from medprune.network import Network, NetworkSpec, frozen, initial_network
 from medprune.performance import check_share
+from medprune.recalibration import finished
 from medprune.settings import check_settings, setting
 from medprune.strategies.base import BASELINES, Strategy
-from medprune.training import Schedule, fit
+from medprune.training import BALANCED, Schedule, fit, like_trained
 
 SIZES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 FACTORS = 2_000  # tried for the common factor of the hidden widths
@@ -72,13 +73,17 @@ class SmallNetwork(Strategy):
         """The best start by the loss on tuning: the smallest networks often die on the way."""
         started = [self._started(problem, spec, start) for start in range(self.starts)]
         _, best = min(started, key=lambda found: found[0])
-        return replace(problem.model, network=frozen(best), mask=None, recalibration=Recalibration())
+        model = replace(problem.model, network=frozen(best), mask=None, recalibration=Recalibration())
+        weighted = self._schedule(problem).class_weights == BALANCED
+        return finished(model, problem.tuning.columns, problem.tuning.outcome, weighted=weighted)
+
+    def _schedule(self, problem: Problem) -> Schedule:
+        return like_trained(self.schedule, problem.model)
 
     def _started(self, problem: Problem, spec: NetworkSpec, start: int) -> tuple[float, Network]:
         seed = int(np.random.SeedSequence([problem.seed, start, *spec.widths]).generate_state(1)[0])
-        steps = fit(
-            initial_network(spec, seed), problem.train, problem.tuning, schedule=self.schedule, seed=seed
-        )
+        schedule, start_from = self._schedule(problem), initial_network(spec, seed)
+        steps = fit(start_from, problem.train, problem.tuning, schedule=schedule, seed=seed)
         problem.evaluator.trained += 1
         epochs, networks = zip(*steps, strict=True)
         return min(epoch.tuning_loss for epoch in epochs), networks[-1]

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from medprune.criteria.base import CRITERIA, PatientCriterion, kept_sources, over_columns
+from medprune.criteria.base import CRITERIA, PatientCriterion, over_columns
 from medprune.criteria.sums import PatientScores
-from medprune.criteria.two_way import alive_weights
 from medprune.model import RiskModel
 
 
@@ -27,19 +26,16 @@ class Activation(PatientCriterion):
     name = "activation"
     title = "Activation"
 
-    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
-        trace, weights = model.network.trace(x, model.mask), alive_weights(model)
+    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, None]]:
+        trace = model.network.trace(x, model.mask)
+        inputs = tuple(value.abs() for value in trace.inputs)
         reference = torch.from_numpy(model.preparation.reference)
         yield (
             PatientScores(
-                sizes=tuple(weight.abs() for weight in weights),
                 outputs=tuple(torch.ones_like(each) for each in trace.sums),
-                inputs=tuple(value.abs() for value in trace.inputs),
-                units=tuple(
-                    trace.inputs[layer].abs() * kept_sources(model.mask, layer)
-                    for layer in range(1, len(weights))
-                ),
+                inputs=inputs,
+                units=inputs[1:],
                 features=over_columns(model, (trace.inputs[0] - reference).abs()),
             ),
-            y,
+            None,
         )

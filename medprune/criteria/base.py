@@ -10,15 +10,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from medprune.criteria.sums import PatientScores, ScoreSums
+from medprune.criteria.sums import ByClass, PatientScores, ScoreSums, Totals
 from medprune.criteria.two_way import TwoWay, alive_weights
 from medprune.mask import Mask
 from medprune.model import RiskModel
-from medprune.network import Trace
 from medprune.registry import Registry
 
 # Patients at a time: so many that the numbers of the widest layer stay near the processor.
-SMALLEST, IN_CACHE = 512, 524_288
+SMALLEST, IN_CACHE = 512, 1_048_576
 
 CRITERIA: Registry[Criterion] = Registry("criterion")
 
@@ -54,31 +53,46 @@ class Criterion(ABC):
 class PatientCriterion(Criterion):
     """Scores every patient, and adds up over patients."""
 
+    precision: ClassVar[torch.dtype | None] = None  # of one batch's scores; None: as the network's weights
+
     @abstractmethod
-    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
-        """The scores of a batch, with the class (N,) that each patient's are added to; several in turn."""
+    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, int | None]]:
+        """The scores of a batch, with the class they are added to, or None for each patient's own; several
+        in turn."""
+
+    def size(self, weight: Tensor) -> Tensor:
+        """What all patients' scores of the weights (out, in) are multiplied by: done once, not a patient."""
+        return weight.abs()
 
     @torch.no_grad()
     def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
-        order = torch.argsort(y, stable=True)  # those of a class together are summed without being copied
-        block = max(SMALLEST, IN_CACHE // max(model.network.spec.widths))
-        for some in order.tensor_split(max(1, round(len(order) / block))):  # no small rest: it costs as much
-            self._update_block(sums, model, x[some], y[some])
-        sums.patients += self._patients(y, len(model.classes))
+        patients = ByClass.of(x, y, len(model.classes))
+        weights = alive_weights(model)
+        scores = Totals.zeros(model, self.precision or weights[0].dtype)
+        squares = None if sums.squares is None else Totals.zeros(model)
+        for block in patients.blocks(max(SMALLEST, IN_CACHE // max(model.network.spec.widths))):
+            self._add_block(scores, squares, model, block)
 
-    def _update_block(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
+        sizes = [self.size(weight) for weight in weights]
+        kept = [kept_sources(model.mask, layer) for layer in range(1, len(sizes))]
+        sums.scores.add_sized(scores, sizes, kept)
+        if sums.squares is not None and squares is not None:
+            sums.squares.add_sized(squares, [size.double().square() for size in sizes], kept)
+        sums.patients += self._patients(patients)
+
+    def _add_block(self, scores: Totals, squares: Totals | None, model: RiskModel, block: ByClass) -> None:
         whole: PatientScores | None = None
-        for scored, group in self.views(model, x, y):
-            sums.scores.add(scored, group)
-            if sums.squares is not None:
+        for scored, klass in self.views(model, block.x, block.y):
+            scores.add(scored, block.runs if klass is None else ((klass, slice(None)),))
+            if squares is not None:
                 whole = scored if whole is None else whole + scored
-        if sums.squares is not None and whole is not None:
-            sums.squares.add(whole.squared(), y)
+        if squares is not None and whole is not None:
+            squares.add(whole.squared(), block.runs)
 
-    def _patients(self, y: Tensor, classes: int) -> Tensor:
+    def _patients(self, patients: ByClass) -> Tensor:
         if self.classes_are_predicted:  # every patient counts for every predicted class
-            return torch.full((classes,), float(len(y)), dtype=torch.float64)
-        return torch.bincount(y, minlength=classes).double()
+            return torch.full((len(patients.counts),), float(len(patients.y)), dtype=torch.float64)
+        return patients.counts.double()
 
 
 class GradientCriterion(PatientCriterion):
@@ -93,16 +107,20 @@ class GradientCriterion(PatientCriterion):
     signed: bool = False
 
     @abstractmethod
-    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Weighted cotangents dL/dz of the logits (N, classes), each with the class (N,) its scores go to."""
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, int | None]]:
+        """Weighted cotangents dL/dz of the logits (N, classes), each with the class its scores go to, or
+        None for each patient's own."""
 
-    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
+    def size(self, weight: Tensor) -> Tensor:
+        return weight if self.signed else weight.abs()
+
+    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, int | None]]:
         run = TwoWay.of(model, x)
-        risks = torch.softmax(run.trace.logits, dim=1)
+        risks = torch.softmax(run.logits, dim=1)
         reference = torch.from_numpy(model.preparation.reference)
-        for cotangent, group in self.cotangents(risks, y):
+        for cotangent, klass in self.cotangents(risks, y):
             slopes, reach = run.back(cotangent)
-            yield outer_products(model, run.trace, slopes, reference, reach=reach, signed=self.signed), group
+            yield outer_products(model, run.inputs, slopes, reference, reach, signed=self.signed), klass
 
 
 def loss_slopes(risks: Tensor, outcome: Tensor) -> Tensor:
@@ -112,33 +130,34 @@ def loss_slopes(risks: Tensor, outcome: Tensor) -> Tensor:
 
 def outer_products(
     model: RiskModel,
-    trace: Trace,
+    values: Sequence[Tensor],
     slopes: Sequence[Tensor],
     origin: Tensor,
+    reach: Sequence[Tensor],
     *,
-    reach: Sequence[Tensor] | None = None,
     signed: bool = False,
 ) -> PatientScores:
-    """Scores from the slope of every sum (N, out): |w d a| of a weight, |a reach| of a unit.
+    """Scores from what enters every layer (N, in) and the slope of every sum (N, out): |d a| of a weight,
+    to be multiplied by its size, and |a reach| of a unit.
 
-    The reach d W is what arrives at the inputs of a layer; a feature scores
+    The reach d W is what arrives at the inputs of a layer (N, in); a feature scores
     |sum over its columns of (x - origin) reach|. ``signed`` keeps the sign of the weights' scores. Slopes and
     reach are used up: at thousands of patients fresh memory costs as much as a product.
     """
-    weights, values = alive_weights(model), trace.inputs
-    if reach is None:
-        reach = [slope @ weight for slope, weight in zip(slopes, weights, strict=True)]
+    features = over_columns(model, reach[0].mul_(values[0] - origin)).abs_()
+    if signed:
+        units = [(reach[layer] * values[layer]).abs_() for layer in range(1, len(values))]
+        return PatientScores(tuple(slopes), tuple(values), tuple(units), features)
 
-    features = over_columns(model, (values[0] - origin) * reach[0]).abs_()
-    units = tuple(
-        reach[layer].mul_(values[layer]).abs_() * kept_sources(model.mask, layer)
-        for layer in range(1, len(values))
-    )
-    if not signed:
-        weights = [weight.abs() for weight in weights]
-        slopes = [slope.abs_() for slope in slopes]
-        values = tuple(v if _is_positive(model, layer) else v.abs() for layer, v in enumerate(values))
-    return PatientScores(tuple(weights), tuple(slopes), values, units, features)
+    slopes = [slope.abs_() for slope in slopes]
+    values = [v if _is_positive(model, layer) else v.abs() for layer, v in enumerate(values)]
+    units = []
+    for layer in range(1, len(values)):
+        if reach[layer] is slopes[layer - 1]:  # through a plain ReLU, whose slope is needed again
+            units.append(reach[layer] * values[layer])
+        else:
+            units.append(reach[layer].abs_().mul_(values[layer]))
+    return PatientScores(tuple(slopes), tuple(values), tuple(units), features)
 
 
 def _is_positive(model: RiskModel, layer: int) -> bool:
@@ -146,7 +165,7 @@ def _is_positive(model: RiskModel, layer: int) -> bool:
     if layer == 0 or model.mask is not None:
         return False
     tail = model.network.spec.tails[layer - 1]
-    return tail.activation == "relu" and (tail.norm == "none" or tail.norm_first)
+    return tail.activation in ("relu", "sigmoid") and (tail.norm == "none" or tail.norm_first)
 
 
 def kept_sources(mask: Mask | None, layer: int) -> Tensor | float:

@@ -33,16 +33,19 @@ class ClassContribution(GradientCriterion):
         rates = class_rates(model, batches)
         return replace(self, rates=tuple(tuple(row) for row in rates.tolist()))
 
-    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, int]]:
         rates = torch.tensor(self.rates, dtype=risks.dtype)
         for j in range(risks.shape[1]):
             smoothed = (risks @ rates[:, j])[:, None]
-            yield risks * smoothed - risks * rates[:, j], torch.full_like(outcome, j)
+            yield risks * smoothed - risks * rates[:, j], j
 
 
 @torch.no_grad()
-def class_rates(model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
-    """P[k, j]: the mean risk of class j over the patients of class k (rows sum to 1)."""
+def rate_sums(model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Sums of risks (classes, classes), row k over the patients of class k, and how many those are.
+
+    Like the sums of a score they can be added up over batches and hospitals.
+    """
     classes = len(model.classes)
     total = torch.zeros(classes, classes, dtype=torch.float64)
     patients = torch.zeros(classes, dtype=torch.float64)
@@ -50,5 +53,15 @@ def class_rates(model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> T
         risks = torch.softmax(model.network(x, model.mask), dim=1).double()
         total.index_add_(0, y, risks)
         patients += torch.bincount(y, minlength=classes)
-    uniform = torch.full_like(total, 1 / classes)  # a class with no patient says nothing
+    return total, patients
+
+
+def rates_from(total: Tensor, patients: Tensor) -> Tensor:
+    """P[k, j] from the sums of :func:`rate_sums` (rows sum to 1); a class without patients says nothing."""
+    uniform = torch.full_like(total, 1 / len(total))
     return torch.where(patients[:, None] > 0, total / patients.clamp(min=1)[:, None], uniform)
+
+
+def class_rates(model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+    """P[k, j]: the mean risk of class j over the patients of class k (rows sum to 1)."""
+    return rates_from(*rate_sums(model, batches))

@@ -22,6 +22,6 @@ class Contribution(GradientCriterion):
     name = "contribution"
     title = "Contribution"
 
-    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, None]]:
         own = risks.gather(1, outcome[:, None])
-        yield loss_slopes(risks, outcome) * own, outcome
+        yield loss_slopes(risks, outcome) * own, None

@@ -33,17 +33,21 @@ class Fisher(GradientCriterion):
     name = "fisher"
     title = "Fisher information"
     predicts = "loss"
+    precision = torch.float64  # squares of small slopes vanish in single
 
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, None]]:
         if not self.expected:
-            yield loss_slopes(risks, outcome), outcome
+            yield loss_slopes(risks, outcome), None
             return
         for k in range(risks.shape[1]):
             as_k = loss_slopes(risks, torch.full_like(outcome, k))
-            yield as_k * risks[:, k : k + 1].sqrt(), outcome  # squared, the root is the class's weight
+            yield as_k * risks[:, k : k + 1].sqrt(), None  # squared, the root is the class's weight
 
-    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
-        yield reduce(add, (scored.squared() for scored, _ in super().views(model, x, y))), y
+    def size(self, weight: Tensor) -> Tensor:
+        return weight.double().square()
+
+    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, None]]:
+        yield reduce(add, (scored.squared() for scored, _ in super().views(model, x, y))), None

@@ -45,10 +45,11 @@ class Lrp(PatientCriterion):
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, Tensor]]:
+    def views(self, model: RiskModel, x: Tensor, y: Tensor) -> Iterator[tuple[PatientScores, None]]:
         trace = model.network.trace(x, model.mask)
         slopes = self._slopes(model, trace, y)
-        yield outer_products(model, trace, slopes, torch.zeros(x.shape[1])), y
+        reach = [slope @ weight for slope, weight in zip(slopes, alive_weights(model), strict=True)]
+        yield outer_products(model, trace.inputs, slopes, torch.zeros(x.shape[1]), reach), None
 
     def _slopes(self, model: RiskModel, trace: Trace, y: Tensor) -> tuple[Tensor, ...]:
         """c of every sum (N, out), from the logits back to the first layer."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -16,20 +16,19 @@ from medprune.model import RiskModel
 class PatientScores:
     """The scores of a batch of patients, without a number for every patient and weight.
 
-    For patient n weight (i, j) of layer l scores ``sizes[l][i, j] * outputs[l][n, i] * inputs[l][n, j]``:
-    sizes (out, in), outputs (N, out), inputs (N, in). ``units[l]`` is (N, width), ``features`` (N, features).
+    For patient n weight (i, j) of layer l scores ``outputs[l][n, i] * inputs[l][n, j]`` times its size, which
+    is the same for all: outputs (N, out), inputs (N, in). ``units[l]`` is (N, width), ``features``
+    (N, features).
     """
 
-    sizes: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     inputs: tuple[Tensor, ...]
     units: tuple[Tensor, ...]
     features: Tensor
 
     def __add__(self, other: PatientScores) -> PatientScores:
-        """The same patients in another view, of the same sizes and inputs: the sum of both scores."""
+        """The same patients in another view, of the same inputs: the sum of both scores."""
         return PatientScores(
-            self.sizes,
             tuple(a + b for a, b in zip(self.outputs, other.outputs, strict=True)),
             self.inputs,
             tuple(a + b for a, b in zip(self.units, other.units, strict=True)),
@@ -43,7 +42,6 @@ class PatientScores:
             return tuple(part.double().square() for part in parts)
 
         return PatientScores(
-            squares(self.sizes),
             squares(self.outputs),
             squares(self.inputs),
             squares(self.units),
@@ -51,9 +49,44 @@ class PatientScores:
         )
 
 
+Runs: TypeAlias = "Sequence[tuple[int, slice]]"  # a class, and which of a batch's patients are of it
+
+
+@dataclass(frozen=True)
+class ByClass:
+    """A batch's patients, those of a class one after the other: so they are summed without being copied.
+
+    Prepared columns ``x`` (N, inputs), true classes ``y`` (N,), and how many each class has (classes,).
+    """
+
+    x: Tensor
+    y: Tensor
+    counts: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, classes: int) -> Self:
+        order = torch.argsort(y, stable=True)
+        return cls(x.index_select(0, order), y.index_select(0, order), torch.bincount(y, minlength=classes))
+
+    @property
+    def runs(self) -> Runs:
+        ends = self.counts.cumsum(0).tolist()
+        starts = [0, *ends[:-1]]
+        return [(k, slice(a, b)) for k, (a, b) in enumerate(zip(starts, ends, strict=True)) if b > a]
+
+    def blocks(self, patients: int) -> Iterator[ByClass]:
+        """About so many patients at a time, and no small rest: it costs as much."""
+        parts = max(1, round(len(self.y) / patients))
+        if parts == 1:
+            yield self
+            return
+        for x, y in zip(self.x.tensor_split(parts), self.y.tensor_split(parts), strict=True):
+            yield ByClass(x, y, torch.bincount(y, minlength=len(self.counts)))
+
+
 @dataclass
 class Totals:
-    """Sums over patients, kept apart by class, in double precision.
+    """Sums over patients, kept apart by class; in double precision, but for those of a single batch.
 
     ``weights[l]`` (classes, out, in), ``units[l]`` (classes, width), ``features`` (classes, features).
     """
@@ -63,28 +96,34 @@ class Totals:
     features: Tensor
 
     @classmethod
-    def zeros(cls, model: RiskModel) -> Self:
+    def zeros(cls, model: RiskModel, dtype: torch.dtype = torch.float64) -> Self:
         classes, network = len(model.classes), model.network
-        double = torch.float64
         return cls(
-            weights=[torch.zeros(classes, *w.shape, dtype=double) for w in network.weights()],
-            units=[torch.zeros(classes, tail.spec.width, dtype=double) for tail in network.tails],
-            features=torch.zeros(classes, len(model.features), dtype=double),
+            weights=[torch.zeros(classes, *w.shape, dtype=dtype) for w in network.weights()],
+            units=[torch.zeros(classes, tail.spec.width, dtype=dtype) for tail in network.tails],
+            features=torch.zeros(classes, len(model.features), dtype=dtype),
         )
 
-    def add(self, scored: PatientScores, group: Tensor) -> None:
-        """Add a batch's scores, each patient's to the class in ``group`` (N,).
+    def add(self, scored: PatientScores, runs: Runs) -> None:
+        """Add a batch's scores, those of each run to its class, the weights' without their sizes.
 
         The sum over patients of an outer product is one matrix product: the whole trick.
         """
-        for k, mine in _runs(group):
-            for total, size, left, right in zip(
-                self.weights, scored.sizes, scored.outputs, scored.inputs, strict=True
-            ):
-                total[k] += (left[mine].T @ right[mine]).mul_(size)
+        for k, mine in runs:
+            for total, left, right in zip(self.weights, scored.outputs, scored.inputs, strict=True):
+                total[k].addmm_(left[mine].T, right[mine])
             for total, units in zip(self.units, scored.units, strict=True):
                 total[k] += units[mine].sum(dim=0)
             self.features[k] += scored.features[mine].sum(dim=0)
+
+    def add_sized(self, batch: Self, sizes: Sequence[Tensor], kept: Sequence[Tensor | float]) -> None:
+        """Add a batch's sums, which are used up: its weights' times their sizes (out, in), its units' where
+        they are kept (width,)."""
+        for total, mine, size in zip(self.weights, batch.weights, sizes, strict=True):
+            total.add_(mine.mul_(size))
+        for total, mine, there in zip(self.units, batch.units, kept, strict=True):
+            total.add_(mine.mul_(there))
+        self.features += batch.features
 
     def merge(self, other: Self) -> Self:
         """The sums over both groups of patients."""
@@ -119,14 +158,3 @@ class ScoreSums:
         if self.squares is not None and other.squares is not None:
             squares = self.squares.merge(other.squares)
         return ScoreSums(self.scores.merge(other.scores), self.patients + other.patients, squares)
-
-
-def _runs(group: Tensor) -> Iterator[tuple[int, slice | Tensor]]:
-    """Every class and its patients: a slice where they stand one after the other, else who they are."""
-    classes, counts = group.unique_consecutive(return_counts=True)
-    if len(classes) > len(classes.unique()):
-        yield from ((int(k), group == k) for k in classes.unique())
-        return
-    ends = counts.cumsum(0)
-    for k, start, end in zip(classes.tolist(), (ends - counts).tolist(), ends.tolist(), strict=True):
-        yield k, slice(start, end)

@@ -30,5 +30,5 @@ class Taylor(GradientCriterion):
     def __post_init__(self) -> None:
         check_settings(self)
 
-    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        yield loss_slopes(risks, outcome), outcome
+    def cotangents(self, risks: Tensor, outcome: Tensor) -> Iterator[tuple[Tensor, None]]:
+        yield loss_slopes(risks, outcome), None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import NDArray
 
 from medprune.cohort import Cohort
 from medprune.figures.style import CLASSES, KEPT, SECOND, figure, label
@@ -11,12 +12,14 @@ from medprune.figures.style import CLASSES, KEPT, SECOND, figure, label
 MOST_BARS = 30
 
 
-def outcome_bars(cohort: Cohort) -> go.Figure:
-    """Patients a class in train, tuning and test."""
+def outcome_bars(cohort: Cohort, hidden: NDArray[np.bool_] | None = None) -> go.Figure:
+    """Patients a class in train, tuning and test; no bar where ``hidden`` (splits, classes) says so."""
     shown = figure(title="Outcome in the three groups", x="", y="rows", height=300, barmode="stack")
     splits = (cohort.train, cohort.tuning, cohort.test)
     for place, name in enumerate(cohort.classes):
-        counts = [int((split.outcome == place).sum()) for split in splits]
+        counts: list[int | None] = [int((split.outcome == place).sum()) for split in splits]
+        if hidden is not None:
+            counts = [None if hide else n for n, hide in zip(counts, hidden[:, place], strict=True)]
         shown.add_bar(
             x=[split.name for split in splits],
             y=counts,

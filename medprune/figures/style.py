@@ -7,6 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from medprune.markup import seen
+
 KEPT = "#0072B2"  # blue
 REMOVED = "#9AA0A6"  # grey: gone, not bad
 HARM = "#D55E00"  # vermilion
@@ -19,7 +21,7 @@ LONGEST_LABEL = 32
 
 def inert(text: object) -> str:
     """User text without markup or MathJax."""
-    return html.escape(str(text), quote=False).replace("$", "&#36;")
+    return html.escape(seen(text), quote=False).replace("$", "&#36;")
 
 
 def label(text: object) -> str:

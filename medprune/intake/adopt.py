@@ -19,6 +19,7 @@ from torch import Tensor
 from medprune.cohort import Cohort, Feature
 from medprune.errors import BadInput, listed, nearest
 from medprune.intake.blocks import SEQUENTIAL_HINT, Block, read_blocks
+from medprune.intake.described import ACTIVATIONS_KEY, CLASSES_KEY
 from medprune.intake.tensor_file import TensorFile
 from medprune.model import Origin, RiskModel, check_finite
 from medprune.network import ACTIVATIONS, Network, NetworkSpec, TailSpec, frozen
@@ -58,17 +59,19 @@ class Adoption:
 def adopt_model(file: TensorFile, cohort: Cohort, adoption: Adoption) -> RiskModel:
     """The model in the user's file, on this cohort. Raises BadInput naming both widths when they differ."""
     blocks = _two_classes(read_blocks(file))
-    network = _network(blocks, adoption, file.title)
+    network = _network(blocks, adoption, file)
     check_finite(network)
     preparation = _preparation(cohort, adoption, network.spec.inputs)
-    classes = _classes(cohort, adoption, network.spec.outputs)
+    classes = _classes(cohort, adoption.classes or known_classes(file), network.spec.outputs)
     return RiskModel(
         preparation=preparation,
-        network=_in_order(network, classes, cohort.classes),
+        network=in_order(network, classes, cohort.classes),
         outcome=cohort.outcome,
         classes=cohort.classes,
         positive=cohort.positive,
-        origin=Origin(source="uploaded", split=cohort.record(), seed=cohort.seed),
+        origin=Origin(
+            source="uploaded", split=cohort.record(), seed=cohort.seed, treatments=cohort.treatments
+        ),
     )
 
 
@@ -76,6 +79,24 @@ def inferred_widths(file: TensorFile) -> tuple[int, ...]:
     """Widths from inputs to logits, for the form on screen."""
     blocks = _two_classes(read_blocks(file))
     return (blocks[0].weight.shape[1], *(block.weight.shape[0] for block in blocks))
+
+
+def known_activations(file: TensorFile) -> tuple[str, ...]:
+    """The activation after each hidden layer, where the file tells them; none is to be asked for then."""
+    names = _said(file, ACTIVATIONS_KEY)
+    return names if all(name in ACTIVATIONS for name in names) else ()
+
+
+def known_classes(file: TensorFile) -> tuple[str, ...]:
+    """The names of the classes, in the order of the logits, where the file tells them."""
+    return _said(file, CLASSES_KEY)
+
+
+def _said(file: TensorFile, key: str) -> tuple[str, ...]:
+    try:
+        return tuple(str(name) for name in json.loads(file.metadata.get(key, "[]")))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BadInput(f"{file.title}: its metadata {key!r} is damaged; export the model again.") from error
 
 
 def _two_classes(blocks: list[Block]) -> list[Block]:
@@ -87,8 +108,11 @@ def _two_classes(blocks: list[Block]) -> list[Block]:
     return [*blocks[:-1], replace(head, weight=weight, bias=torch.cat([torch.zeros(1), head.bias]))]
 
 
-def _network(blocks: Sequence[Block], adoption: Adoption, title: str) -> Network:
-    tails = tuple(_tail_spec(block, adoption) for block in blocks[:-1])
+def _network(blocks: Sequence[Block], adoption: Adoption, file: TensorFile) -> Network:
+    title, said = file.title, known_activations(file)
+    if len(said) != len(blocks) - 1:
+        said = (adoption.activation,) * (len(blocks) - 1)
+    tails = tuple(_tail_spec(*each, adoption) for each in zip(blocks[:-1], said, strict=True))
     spec = NetworkSpec(blocks[0].weight.shape[1], tails, blocks[-1].weight.shape[0])
     network = Network(spec)
     if blocks[-1].norm is not None:
@@ -106,13 +130,13 @@ def _network(blocks: Sequence[Block], adoption: Adoption, title: str) -> Network
     return frozen(network)
 
 
-def _tail_spec(block: Block, adoption: Adoption) -> TailSpec:
+def _tail_spec(block: Block, activation: str, adoption: Adoption) -> TailSpec:
     width = block.weight.shape[0]
     if block.norm is None:
-        return TailSpec(width, adoption.activation)
+        return TailSpec(width, activation)
     norm = "batch" if "running_mean" in block.norm else "layer"
     first = adoption.norm_first if block.norm_first is None else block.norm_first
-    return TailSpec(width, adoption.activation, norm, norm_first=first)
+    return TailSpec(width, activation, norm, norm_first=first)
 
 
 def _preparation(cohort: Cohort, adoption: Adoption, inputs: int) -> Preparation:
@@ -166,8 +190,8 @@ def _chosen_features(cohort: Cohort, columns: Sequence[str]) -> tuple[Feature, .
     return tuple(have[name] for name in columns)
 
 
-def _classes(cohort: Cohort, adoption: Adoption, outputs: int) -> tuple[str, ...]:
-    classes = adoption.classes or cohort.classes
+def _classes(cohort: Cohort, given: Sequence[str], outputs: int) -> tuple[str, ...]:
+    classes = tuple(given) or cohort.classes
     if len(classes) != outputs or len(cohort.classes) != outputs:
         raise BadInput(
             f"The model tells {outputs} classes apart, the table's outcome has {len(cohort.classes)}; "
@@ -181,7 +205,7 @@ def _classes(cohort: Cohort, adoption: Adoption, outputs: int) -> tuple[str, ...
     return classes
 
 
-def _in_order(network: Network, given: Sequence[str], wanted: Sequence[str]) -> Network:
+def in_order(network: Network, given: Sequence[str], wanted: Sequence[str]) -> Network:
     """The network with its logits in the cohort's class order."""
     order = [list(given).index(label) for label in wanted]
     state = dict(network.state_dict())

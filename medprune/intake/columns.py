@@ -7,7 +7,6 @@ so a patient has the same features whether the table came as CSV, as Parquet or 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,12 +16,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.errors import BadInput, listed, nearest
+from medprune.intake.clean import NOTHING, Clean
+from medprune.intake.identifiers import identifies, is_birth_date, numbers_patients
 from medprune.intake.missing import NUMBER_MISSING, TEXT_MISSING
 from medprune.intake.table_shape import clean_name
 
 AT_LEAST_NUMBERS = 5  # fewer numbers among text do not make a column numeric
 DATE_SHARE = 0.95
 DATE = r"(?:\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?:[ T]\d{1,2}:.*)?"
+CODE = r"[A-Za-z]\d{2}[A-Za-z0-9]{0,2}(\.\w{1,4})?|[EV]\d{3,4}(\.\d{1,2})?"  # as in the ICD
+CODE_SHARE = 0.95
 MIDNIGHT = " 00:00:00"
 
 # Why a column is no feature.
@@ -30,25 +33,20 @@ ALL_MISSING = "every value is missing"
 ONE_VALUE = "it has the same value in every row"
 DATES = "it holds dates, which this version does not read"
 IDENTIFIES = "it looks like an identifier"
+BIRTH = "it holds dates of birth, which tell who the patient is"
+MIXES = "it holds numbers in most rows and text in others"
 REPEATS = "it looks like an identifier that repeats; if it numbers the patients, name it with --patient"
-
-MANY_LABELS = 50  # text with more labels than this, nearly all of them different, identifies
-NEARLY_ALL_DIFFERENT = 0.95
-OFTEN_DIFFERENT = 0.5  # numbered patients have one or two rows on average
-ID_TAIL = re.compile(r"(^|[\W_])(id|ids|uid|uuid|guid|seqn|mrn|nhs|ssn|nr|nbr|no|number|index|key)$")
-ID_START = re.compile(
-    r"^(id|patient|record|encounter|subject|person|participant|case|row|unnamed|seqn|mrn|nhs|ssn)"
-)
 
 Kind = Literal["number", "category"]
 
 
 @dataclass(frozen=True)
 class Feature:
-    """A source column that a model reads, and whether it is read as a number or as a category."""
+    """A source column that a model reads, whether as a number or as a category, and how it is cleaned."""
 
     name: str
     kind: Kind
+    clean: Clean = NOTHING  # what is done to its cells first
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +90,7 @@ def typed(column: pd.Series, name: str) -> TypedColumn:
         return TypedColumn(name, "number", values, np.empty(0, dtype=np.int64), int(infinite.sum()))
     values = as_category(column)
     parsed = int((~np.isnan(numbers)).sum())
-    mixed = parsed >= max(AT_LEAST_NUMBERS, int(other.sum()))
+    mixed = parsed >= max(AT_LEAST_NUMBERS, int(other.sum())) and not _are_codes(values[other])
     kind: Literal["category", "date"] = "date" if _looks_like_dates(values) else "category"
     return TypedColumn(name, kind, values, np.flatnonzero(other & mixed))
 
@@ -107,20 +105,15 @@ def unfit(column: TypedColumn, rows: NDArray[np.bool_]) -> str | None:
     if distinct == 1 and len(known) == len(values):
         return ONE_VALUE
     if column.kind == "date":
-        return DATES
+        return BIRTH if is_birth_date(column.name) else DATES
     return _identifies(column, known, distinct)
 
 
 def _identifies(column: TypedColumn, known: pd.Series, distinct: int) -> str | None:
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", column.name).lower()
-    tail = ID_TAIL.search(name) is not None
-    whole = column.kind == "category" or bool((known % 1 == 0).all())
-    if whole and distinct == len(known) and (tail or ID_START.search(name)):
+    text, mixed = column.kind == "category", len(column.text_rows) > 0
+    if identifies(column.name, known, distinct, text=text, mixed=mixed):
         return IDENTIFIES
-    text = column.kind == "category" and not len(column.text_rows)
-    if text and distinct > max(MANY_LABELS, NEARLY_ALL_DIFFERENT * len(known)):
-        return IDENTIFIES
-    if whole and tail and distinct > max(MANY_LABELS, OFTEN_DIFFERENT * len(known)):
+    if numbers_patients(column.name, known, distinct, text=text):
         return REPEATS
     return None
 
@@ -147,8 +140,7 @@ def typed_for(frame: pd.DataFrame, features: Sequence[Feature], *, first: int = 
                 f"The column name {feature.name!r} occurs more than once; give every column its own."
             )
         column = frame.iloc[:, places[feature.name]]
-        read = _numbers_only(column, feature.name, first) if feature.kind == "number" else as_category(column)
-        columns[feature.name] = read.set_axis(frame.index)
+        columns[feature.name] = _read(column, feature, first).set_axis(frame.index)
     return pd.DataFrame(columns, index=frame.index)
 
 
@@ -195,11 +187,21 @@ def as_label(cell: object) -> str:
     return str(cell).strip()
 
 
-def _numbers_only(column: pd.Series, name: str, first: int) -> pd.Series:
+def _read(column: pd.Series, feature: Feature, first: int) -> pd.Series:
+    """One column as the feature reads it, cleaned."""
+    if feature.kind == "category":
+        labels = as_category(column)
+        return feature.clean.categories(labels) if feature.clean else labels
     numbers, other = as_numbers(column)
-    if other.any():
-        raise _text_among_numbers(name, first + np.flatnonzero(other), "")
-    return pd.Series(np.where(np.isinf(numbers), np.nan, numbers))
+    if other.any() and not feature.clean.text_missing:
+        raise _text_among_numbers(feature.name, first + np.flatnonzero(other), "")
+    numbers = np.where(np.isinf(numbers), np.nan, numbers)
+    return pd.Series(feature.clean.numbers(numbers) if feature.clean else numbers)
+
+
+def _are_codes(text: pd.Series) -> bool:
+    """Whether what stands among numbers are codes of a classification: 428 and V57 of the ICD, say."""
+    return bool(text.astype("str").str.fullmatch(CODE).mean() >= CODE_SHARE)
 
 
 def _looks_like_dates(values: pd.Series) -> bool:

@@ -24,12 +24,14 @@ import torch
 from torch import Tensor
 
 from medprune.errors import BadInput, listed
+from medprune.intake.pickle_depth import deepest
 
 MOST_TENSORS = 10_000
 MOST_BYTES = 2 * 1024**3
 LARGEST_HEADER = 100_000_000  # as in the safetensors library; the split of ten million patients fits
 MOST_MARKS = 10_000_000  # of JSON in a header: bounds the memory that it takes once parsed
 LARGEST_PICKLE = 4 * 1024**2
+DEEPEST = 50  # objects in each other; a checkpoint with its optimiser has about ten
 FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 WRAPPERS = ("state_dict", "model_state_dict", "model")  # one level around the tensors, as checkpoints have
 COUNTER = "num_batches_tracked"  # the one tensor of a network that is not made of fractions
@@ -57,8 +59,11 @@ class TensorFile:
 
 def read_tensors(source: str | Path | bytes, *, name: str = "") -> TensorFile:
     """Tensors of a safetensors file or state_dict. Raises BadInput; nothing in the file is executed."""
-    data, title = _read(source, name)
-    if data[8:9] == b"{" and data[5:8] == b"\0\0\0":  # looked for first: a length may begin like the others
+    data, called = read_bytes(source, name)
+    title = title_of(called)
+    if (
+        data[8:9] in (b"{", b" ") and data[5:8] == b"\0\0\0"
+    ):  # looked for first: a length may begin like the others
         return _checked(_safetensors(data, title))
     if data[:2] == b"PK":
         return _checked(_state_dict(data, title))
@@ -67,15 +72,21 @@ def read_tensors(source: str | Path | bytes, *, name: str = "") -> TensorFile:
     return _checked(_safetensors(data, title))
 
 
-def _read(source: str | Path | bytes, name: str) -> tuple[bytes, str]:
+def title_of(name: str) -> str:
+    """What to call a file in a sentence."""
+    return f"The file {name!r}" if name else "The uploaded file"
+
+
+def read_bytes(source: str | Path | bytes, name: str = "") -> tuple[bytes, str]:
+    """The bytes of a file, and its name. Raises BadInput when it cannot be read, or is too large."""
     if isinstance(source, bytes):
-        return source, f"The file {name!r}" if name else "The uploaded file"
+        return source, name
     path = Path(source)
-    title = f"The file {path.name!r}"
+    title = title_of(path.name)
     try:
         if path.stat().st_size > MOST_BYTES:
             raise BadInput(f"{title} is larger than 2 GB, which is more than MedPrune reads.")
-        return path.read_bytes(), title
+        return path.read_bytes(), path.name
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a file name"
         raise BadInput(f"{title} could not be read ({reason}); check its place and name.") from error
@@ -98,22 +109,28 @@ def _safetensors(data: bytes, title: str) -> TensorFile:
     return TensorFile(title, tensors, texts, ordered=False)
 
 
+def metadata_of(data: bytes) -> dict[str, str]:
+    """The text metadata of a safetensors file; BadInput when its header is damaged."""
+    said = _header(data, "The file")[0].get("__metadata__")
+    return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
+
+
 def _damaged(title: str) -> BadInput:
     return BadInput(f"{title} is a damaged or incomplete safetensors file; copy or upload it again.")
 
 
 def _header(data: bytes, title: str) -> tuple[dict[str, Any], int]:
     """The parsed header, and where the tensors' bytes begin."""
+    length = int.from_bytes(data[:8], "little")
+    if data[8:9] in (b"{", b" ") and length > LARGEST_HEADER:
+        raise BadInput(
+            f"{title} is no valid safetensors file: its header would have {length:,} bytes; "
+            "copy or export it again."
+        )
     if len(data) < 10 or data[8:9] != b"{":  # noqa: PLR2004 - the 8-byte header length and "{}"
         raise BadInput(
             f"{title} is neither a safetensors file nor a PyTorch state_dict; "
             "export the model as one of them."
-        )
-    length = int.from_bytes(data[:8], "little")
-    if length > LARGEST_HEADER:
-        raise BadInput(
-            f"{title} is no valid safetensors file: its header would have {length:,} bytes; "
-            "copy or export it again."
         )
     if length > len(data) - 8:
         raise BadInput(
@@ -155,6 +172,11 @@ def _check_layout(header: Mapping[str, Any], room: int, title: str) -> None:
         if begin != end:
             raise BadInput(f"{title} is damaged: its layout is inconsistent at {name!r}; export it again.")
         end = after
+    if end > MOST_BYTES:
+        raise BadInput(
+            f"{title} needs {end / 1024**3:,.1f} GB for its tensors; at most "
+            f"{MOST_BYTES / 1024**3:.0f} GB are read."
+        )
     if end > room:
         raise BadInput(
             f"{title} is incomplete: {end - room:,} of {end:,} bytes of its tensors are missing; "
@@ -240,8 +262,18 @@ def _audit_archive(data: bytes, title: str) -> None:
         listing = archive.read(pickles[0])
     except Exception as error:
         raise BadInput(f"{title} is a damaged archive; copy or upload it again.") from error
+    _check_depth(listing, title)
     for needed in _needed_names(listing, title):
         _check_name(needed, title)
+
+
+def _check_depth(pickled: bytes, title: str) -> None:
+    try:
+        too_deep = deepest(pickled) > DEEPEST
+    except (ValueError, LookupError, OverflowError) as error:
+        raise BadInput(f"{title} is damaged; copy or upload it again.") from error
+    if too_deep:
+        raise BadInput(f"{title} is nested deeply and holds more than tensors by name; {STATE_DICT_HINT}.")
 
 
 def _needed_names(pickled: bytes, title: str) -> Iterator[str]:

@@ -55,9 +55,9 @@ def model(data: bytes, request: Mapping[str, Any]) -> dict[str, Any]:
 
 def tensors_of(data: bytes, name: str) -> TensorFile:
     """The one place that says which reader looks at a model."""
-    from medprune.intake.tensor_file import read_tensors
+    from medprune.intake.model_formats import read_model
 
-    return read_tensors(data, name=name)
+    return read_model(data, name)
 
 
 def serve(jobs: Mapping[str, Job]) -> None:

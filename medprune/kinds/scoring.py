@@ -162,8 +162,8 @@ def sum_scores(
     for x, y in _chunks(data, max(1, MOST_NUMBERS // (gradients + network.numbers(data.inputs)))):
         with torch.no_grad():
             risks = torch.softmax(network.logits(x, mask), dim=1)
-        for cotangent, group in views.cotangents(risks, y):
-            _add(sums, slopes(x, cotangent), group, size)
+        for cotangent, klass in views.cotangents(risks, y):
+            _add(sums, slopes(x, cotangent), y if klass is None else torch.full_like(y, klass), size)
         classes = len(sums.patients)
         counted = torch.full((classes,), len(y)) if predicted else torch.bincount(y, minlength=classes)
         sums.patients += counted.double()

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from medprune.errors import BadInput
 from medprune.kinds.mask import KindMask
 from medprune.kinds.network import Arrays, KindNetwork, few_threads, frozen, logits_of
-from medprune.training import Epoch, Schedule
+from medprune.training import NONE, Epoch, Schedule
 
 
 def fit_kind(
@@ -47,6 +48,11 @@ def fit_steps(
     """
     train, tuning = train.checked(network), tuning.checked(network)
     schedule = Schedule() if schedule is None else schedule
+    if schedule.class_weights != NONE:
+        raise BadInput(
+            "Class weights are offered only together with a recalibration, which networks of kinds do not "
+            "have yet; train an MLP, or leave the weights out."
+        )
     work = copy.deepcopy(network).requires_grad_(True).eval()
     _start(work, mask, schedule)
     optimizer = torch.optim.AdamW(

@@ -7,7 +7,7 @@ from medprune.intake.large_table import LargeTable
 from medprune.large.memory import SWEPT, in_batches
 from medprune.large.patients import LargePatients, large_patients
 from medprune.large.predict import predict_large
-from medprune.large.scoring import score_large
+from medprune.large.scoring import large_batches, score_large
 from medprune.large.sweep import sweep_large
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "LargePatients",
     "LargeTable",
     "in_batches",
+    "large_batches",
     "large_patients",
     "predict_large",
     "score_large",

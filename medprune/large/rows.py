@@ -115,6 +115,10 @@ def _values(
         else:
             values[place] = batch.column(name).to_numpy(zero_copy_only=False)
     values[np.isinf(values)] = np.nan
+    clean = {feature.name: feature.clean for feature in features if feature.clean}
+    for place, name in enumerate(numbers):
+        if name in clean and name not in rest:
+            values[place] = clean[name].numbers(values[place])
     return values, rest
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from medprune.criteria import CRITERIA
 from medprune.large.patients import LargePatients, Watch, unwatched
 from medprune.model import RiskModel
-from medprune.scoring import BATCH, Contributions, score_batches
+from medprune.scoring import BATCH, Batches, Contributions, score_batches
 from medprune.training import few_threads
 
 
@@ -31,6 +31,12 @@ def score_large(
     an unknown criterion or setting, and for what is wrong with the table.
     """
     chosen = CRITERIA.make(criterion, **settings)
+    batches = large_batches(model, patients, watch)
+    return score_batches(model, batches, criterion, chosen, patients=len(patients), balanced=balanced)
+
+
+def large_batches(model: RiskModel, patients: LargePatients, watch: Watch = unwatched) -> Batches:
+    """The prepared patients in batches, read anew at every call."""
 
     def batches() -> Iterator[tuple[Tensor, Tensor]]:
         with few_threads(model.network):  # the other core reads
@@ -38,4 +44,4 @@ def score_large(
                 columns, outcomes = torch.from_numpy(block.columns), torch.from_numpy(block.outcome)
                 yield from zip(columns.split(BATCH), outcomes.split(BATCH), strict=True)
 
-    return score_batches(model, batches, criterion, chosen, patients=len(patients), balanced=balanced)
+    return batches

@@ -1,4 +1,8 @@
-"""The only caches. Across sessions, public sample files alone; of patients, nothing outlives its study."""
+"""The only caches. Across sessions, public sample files alone; of patients, nothing outlives its study.
+
+Streamlit looks at a sample of a large frame only, so no cache of its own may be asked with one: the rule, and
+the test that holds it, are in tests/hostile/test_static.py.
+"""
 
 from __future__ import annotations
 

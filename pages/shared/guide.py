@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import secrets
-import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -18,11 +15,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from medprune import BadInput, Candidate, Cohort, RiskModel, Split
+from medprune.disclosure import FLOOR, Counts, protected, safe_count
+from medprune.markup import plain
 from medprune.prices import Prices
 from medprune.tables import csv_bytes
+from pages.shared import login, logs, session, startup
 from pages.shared.session import Study
-
-LOG = logging.getLogger("medprune")
 
 # What a sentence of the engine calls by the shell's option, and the form on screen by its label.
 FIELDS = {
@@ -37,15 +35,15 @@ FIELDS = {
 PLURAL = {"weight": "weights", "neuron": "neurons", "feature": "features"}
 TILE_WIDTH = 148
 SAME = "no change"
+WHY_HIDE = (
+    "On Patients, in warnings about rare classes and in the count of decisions that flip: for a screen that "
+    "others see. Findings about single columns, and rates, are shown as they are."
+)
 UNKNOWN = "It is unknown which of these patients this model was trained on: its figures may flatter it."
 MOST_ROWS, ROW_HEIGHT = 16, 35  # a table shows so many rows before it scrolls
 FEW = 10  # of a class in a split
+UNGUESSABLE = 8  # bytes of chance in the name of a download
 SMALL_TABLE = 100_000  # rows shown on screen; a download has them all
-
-
-def plain(text: object) -> str:
-    """User text for a Markdown place, with every mark that Markdown knows made harmless."""
-    return "".join(f"\\{mark}" if mark in r"\`*_{}[]()<>#+-.!|$:~" else mark for mark in str(text))
 
 
 def on_screen(sentence: object) -> str:
@@ -56,12 +54,25 @@ def on_screen(sentence: object) -> str:
     return plain(text)
 
 
+def only_if_safe() -> None:
+    """Stop here when this server is not set up safely: the sentence is all that anybody sees."""
+    try:
+        startup.check()
+    except BadInput as error:
+        logs.LOG.error("refused to start: %s", error)
+        st.error(on_screen(error), icon=":material/lock:")
+        st.stop()
+
+
 def sidebar(study: Study) -> None:
     """The study so far, and what this software is not."""
     with st.sidebar:
         for name, detail in _so_far(study):
             st.markdown(f"**{name}**  \n{plain(detail)}")
+        hide = st.toggle(f"Hide small counts (1 to {FLOOR})", study.floor > 0, key="floor", help=WHY_HIDE)
+        study.floor = FLOOR if hide else 0
         st.caption("Research use; not a medical device. The data stays on this machine.")
+        login.leave()
 
 
 def _so_far(study: Study) -> list[tuple[str, str]]:
@@ -125,13 +136,24 @@ def warn_if_unknown(model: RiskModel) -> None:
 def warn_if_few(cohort: Cohort, split: Split) -> None:
     """Said wherever figures rest on a class that hardly anybody of a split belongs to."""
     counts = np.bincount(split.outcome, minlength=len(cohort.classes))
-    few = [f"{n:,} of {plain(name)}" for name, n in zip(cohort.classes, counts, strict=True) if n < FEW]
+    floor = session.study().floor
+    few = [
+        f"{safe_count(int(n), floor)} of {plain(name)}"
+        for name, n in zip(cohort.classes, counts, strict=True)
+        if n < FEW
+    ]
     if few:
         st.warning(
             f"Among {split.told()} are only {' and '.join(few)}: figures that give every class the same say, "
             "such as the AUROC of several classes, hang on these few.",
             icon=":material/groups:",
         )
+
+
+def counted(cohort: Cohort, floor: int) -> Counts:
+    """Rows of each class in train, tuning and test, with totals; small ones kept back."""
+    splits = (cohort.train, cohort.tuning, cohort.test)
+    return protected([np.bincount(s.outcome, minlength=len(cohort.classes)) for s in splits], floor)
 
 
 def no_longer_needed(dense: Candidate, chosen: Candidate, prices: Prices) -> None:
@@ -156,16 +178,11 @@ def sentences() -> Iterator[None]:
 
 @contextlib.contextmanager
 def boundary() -> Iterator[None]:
-    """What nobody foresaw: a number on the page, and in the terminal where it happened, without any value.
-
-    The text of an error may hold what stands in a patient's cell; its kind and place do not.
-    """
+    """What nobody foresaw: a number on the page, and in the terminal where it happened, without any value."""
     try:
         yield
     except Exception as error:
-        number = secrets.token_hex(4)
-        frames = [f"{Path(f.filename).name}:{f.lineno}" for f in traceback.extract_tb(error.__traceback__)]
-        LOG.error("error %s: %s at %s", number, type(error).__name__, " > ".join(frames[-4:]))
+        number = logs.report(error)
         st.error(
             f"Something went wrong on our side (error {number}). Your study is as it was: go back to the "
             "step before and try again.",
@@ -219,17 +236,48 @@ def chart(figure: go.Figure, *, key: str, alt: str, select: bool = False) -> Any
     }
     clicks = {"on_select": "rerun", "selection_mode": "points"} if select else {}
     event = st.plotly_chart(figure, key=f"chart_{key}", config=config, alt=alt, **clicks)
+
+    def whole() -> bytes:
+        return figure.to_html(include_plotlyjs=True, full_html=True).encode()
+
+    download("Chart as HTML", whole, name=f"{key}.html", mime="text/html", key=f"html_{key}")
+    return event if select else None
+
+
+def download(
+    label: str,
+    data: Callable[[], bytes],
+    *,
+    name: str,
+    key: str,
+    mime: str = "application/octet-stream",
+    kind: Literal["primary", "secondary", "tertiary"] = "tertiary",
+) -> None:
+    """The only way a file leaves a page; it is made when it is asked for.
+
+    Streamlit gives a file to whoever knows its address, which it makes from the file's name and, of a large
+    file, from samples of the content. The name therefore holds a part that nobody can guess and that no other
+    file shares, or two models of equal size could be taken for one another, across users too.
+    """
+
+    def made() -> bytes:
+        try:
+            return data()
+        except Exception as error:  # Streamlit would show and log its text
+            number = logs.report(error)
+            raise RuntimeError(f"something went wrong on our side (error {number})") from None
+
+    stem, dot, suffix = name.rpartition(".")
     st.download_button(
-        "Chart as HTML",
-        data=lambda: figure.to_html(include_plotlyjs=True, full_html=True).encode(),
-        file_name=f"{key}.html",
-        mime="text/html",
+        label,
+        data=made,
+        file_name=f"{stem}-{secrets.token_hex(UNGUESSABLE)}{dot}{suffix}",
+        mime=mime,
         on_click="ignore",
         icon=":material/download:",
-        type="tertiary",
-        key=f"html_{key}",
+        type=kind,
+        key=key,
     )
-    return event if select else None
 
 
 def table_height(frame: pd.DataFrame) -> int:
@@ -253,16 +301,7 @@ def table(frame: pd.DataFrame, *, key: str, **options: object) -> None:
 
 def csv_button(frame: pd.DataFrame, *, key: str, label: str) -> None:
     """A download of the whole table, safe to open in a spreadsheet."""
-    st.download_button(
-        label,
-        data=lambda: csv_bytes(frame),
-        file_name=f"{key}.csv",
-        mime="text/csv",
-        on_click="ignore",
-        icon=":material/download:",
-        type="tertiary",
-        key=f"csv_{key}",
-    )
+    download(label, lambda: csv_bytes(frame), name=f"{key}.csv", mime="text/csv", key=f"csv_{key}")
 
 
 def share(value: float) -> str:

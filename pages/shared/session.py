@@ -20,16 +20,19 @@ from medprune import (
     RiskModel,
     Tradeoff,
 )
+from medprune.disclosure import FLOOR
 from medprune.flow import Measured
 from medprune.intake import TableChoices, TableRead
 from medprune.intake.roles import Suggestion
+from medprune.intake.tensor_file import TensorFile
 from medprune.path import acting_at
 from medprune.prices import Prices
 from medprune.ranking import USUAL_SCOPE
 from medprune.runs.jobs import Job, Jobs
 from medprune.training import Epoch
+from pages.shared import login
 
-KEY = "study"
+KEY, FRAMED = "study", "framed"
 Scored = tuple[str, bool, tuple[tuple[str, Any], ...]]  # criterion, balanced, options
 START = 0.05  # where the threshold starts: in the middle of the usual 0.01 to 0.1
 
@@ -61,6 +64,16 @@ class Draft:
     roles: list[Suggestion] = field(default_factory=list)
     sentence: str = ""
     sheets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ModelDraft:
+    """An uploaded model that nobody has accepted yet; ``file`` is None when it is refused, and ``sentence``
+    says why."""
+
+    name: str
+    file: TensorFile | None
+    sentence: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,8 +135,11 @@ class Run:
 class Study:
     """What this user has done so far. Setting a part forgets whatever was computed from the old one."""
 
+    owner: str = login.LOCAL
+    floor: int = 0  # counts of patients up to it are kept back; 0: none are
     table: Table | None = None
     draft: Draft | None = None  # uploaded, but not yet in use
+    model_draft: ModelDraft | None = None
     uploads: int = 0  # files taken so far
     choosing: bool = False  # other patients are being looked for; what there is stays until they are found
     cohort: Cohort | None = None
@@ -172,13 +188,18 @@ class Study:
         self.prices = Prices()
         self.use_model(None, [])
 
+    def use_cohort(self, cohort: Cohort) -> None:
+        """The same table treated otherwise: old models are forgotten, openings of test are not."""
+        self.cohort = cohort
+        self.use_model(None, [])
+
     def use_model_with(self, cohort: Cohort, model: RiskModel) -> None:
         """A model that brings its own split of the same table: what was opened before stays opened."""
         self.cohort = cohort
         self.use_model(model, [])
 
     def use_model(self, model: RiskModel | None, epochs: list[Epoch]) -> None:
-        self.model, self.epochs = model, epochs
+        self.model, self.epochs, self.model_draft = model, epochs, None
         self.scores, self.agreements, self.drops, self.sweeps, self.paths = {}, {}, {}, {}, {}
         self.sharpening = {}
         self.threshold, self.view = START, View()
@@ -215,9 +236,28 @@ class Study:
         return self.paths.get(self.scoring)
 
 
+def enter() -> None:
+    """Said by app.py alone, once its checks are done: from here on this session may open pages."""
+    login.required()
+    st.session_state[FRAMED] = True
+
+
+def owner() -> str:
+    """Whose studies these are: opaque, steady, fit for a folder's name; nobody unknown comes past this."""
+    return login.required()
+
+
 def study() -> Study:
-    """This session's study."""
-    if KEY not in st.session_state:
-        st.session_state[KEY] = Study()
-    found: Study = st.session_state[KEY]
+    """This session's study; a login by somebody else starts another one.
+
+    Streamlit runs a page that is opened by its address before app.py has ever run alone, without the frame
+    around it: that is why the way in is here, where every page comes by, and not in app.py only.
+    """
+    if FRAMED not in st.session_state:
+        st.switch_page("app.py")
+    who, found = owner(), st.session_state.get(KEY)
+    if found is None or found.owner != who:
+        if found is not None:
+            found.jobs.close()
+        found = st.session_state[KEY] = Study(owner=who, floor=0 if login.way() is None else FLOOR)
     return found

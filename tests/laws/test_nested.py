@@ -24,7 +24,14 @@ from medprune.sweep import sweep_steps
 from tests.makers import patient_cohort, random_mask, untrained_model
 
 GRID = np.linspace(0, 1, 15)
-KINDS = [("none", "relu"), ("none", "tanh"), ("batch", "gelu"), ("batch", "identity"), ("layer", "silu")]
+KINDS = [
+    ("none", "relu"),
+    ("none", "tanh"),
+    ("none", "sigmoid"),
+    ("batch", "gelu"),
+    ("batch", "identity"),
+    ("layer", "silu"),
+]
 GRANULARITIES = ("weight", "neuron", "feature")
 
 

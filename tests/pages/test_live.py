@@ -17,7 +17,7 @@ from medprune.training import prepare
 from pages.components.live.payload import MOST_EDGES, TILES, payload, text_of
 from pages.shared import guide
 from tests.makers import patient_table
-from tests.pages.test_pages import REPO, go, healthy, texts, trained, with_sample
+from tests.pages.test_pages import go, healthy, texts, trained, with_sample
 
 VIEW = {
     "index": 3,
@@ -143,12 +143,6 @@ def test_a_sample_brings_its_interval_and_says_so() -> None:
     )
     assert all(low <= value <= high for low, value, high in pairs)
     assert Sent(2, "weight").json["interval"] is None
-
-
-@pytest.fixture
-def app(monkeypatch: pytest.MonkeyPatch) -> AppTest:
-    monkeypatch.chdir(REPO)
-    return AppTest.from_file(str(REPO / "app.py"), default_timeout=120).run()
 
 
 def test_the_plain_slider_shows_what_the_live_one_is_sent(app: AppTest) -> None:

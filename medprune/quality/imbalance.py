@@ -1,0 +1,30 @@
+"""Classes that are small, and outcomes with a long tail of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medprune.quality.table import Finding, Findings, Table
+
+SMALL_CLASS = 0.10
+TAIL = 0.01  # of the rows: smaller classes make a tail
+
+
+def imbalance(table: Table) -> Findings:
+    """A class with less than a tenth of the rows, and less than half of its even share."""
+    counts = np.bincount(table.outcome, minlength=len(table.classes))
+    rarest = int(counts.argmin())
+    count = int(counts[rarest])
+    if count < min(SMALL_CLASS, 0.5 / len(table.classes)) * len(table):
+        yield Finding(table.outcome_name, count, {"label": table.classes[rarest]})
+
+
+def rare_classes(table: Table) -> Findings:
+    """Several classes of less than a hundredth of the rows each."""
+    counts = np.bincount(table.outcome, minlength=len(table.classes))
+    rare = counts < TAIL * len(table)
+    if rare.sum() > 1 and len(counts) - rare.sum() > 0:
+        facts = {"classes": int(rare.sum()), "of": len(counts)}
+        yield Finding(
+            table.outcome_name, int(counts[rare].sum()), facts, (f"group-rare:{table.outcome_name}",)
+        )

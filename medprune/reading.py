@@ -1,0 +1,142 @@
+"""The table as it was read, its treatments included, before anything is left out; and the choices made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medprune.errors import BadInput, listed, nearest
+from medprune.intake.clean import Clean
+from medprune.intake.columns import Feature, TypedColumn, typed
+from medprune.quality import Ranges
+from medprune.splits import TRAIN, SplitRecord, patients_of, table_hash
+from medprune.treating import Plan, apply, fitted, read_again, treated_outcome
+from medprune.treatments import Treatment
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The choices of :func:`load_cohort`; ``optional`` treatments are left out where they do not fit."""
+
+    outcome: str
+    patient: str | None
+    positive: str | None
+    exclude: tuple[str, ...]
+    subgroups: tuple[str, ...]
+    seed: int
+    split: SplitRecord | None
+    external: bool
+    classes: Sequence[str] | None
+    features: Sequence[Feature] | None
+    ranges: Ranges
+    treatments: tuple[Treatment, ...]
+    optional: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """The table as it was read, before anything is left out; N rows."""
+
+    raw: pd.DataFrame
+    columns: dict[str, TypedColumn]
+    hash: str
+    rows: NDArray[np.uint64]  # (N,) hash of a row's cells
+    patients: NDArray[np.uint64]  # (N,)
+    notes: tuple[str, ...]
+
+
+def read_table_of(
+    raw: pd.DataFrame,
+    notes: tuple[str, ...],
+    outcome: str,
+    patient: str | None,
+    exclude: Sequence[str],
+    subgroups: Sequence[str],
+) -> Read:
+    names = [str(name) for name in raw.columns]
+    check_there("outcome column", [outcome], names)
+    check_there("patient column", [patient] if patient is not None else [], names)
+    check_there("column to exclude", exclude, names)
+    check_there("subgroup column", subgroups, names)
+    if outcome == patient or outcome in exclude:
+        raise BadInput(
+            f"The outcome {outcome!r} cannot be the patient column or excluded too; name another column."
+        )
+    columns = {name: typed(raw[name], name) for name in names}
+    hashed, rows = table_hash(list(columns.values()))
+    patients, unnamed = patients_of(rows, None if patient is None else raw[patient], hashed)
+    if patient is None:
+        notes = (
+            *notes,
+            "Every row counts as one patient; if patients have several rows, name their column (--patient).",
+        )
+    elif unnamed:
+        notes = (*notes, f"{unnamed} rows have no value in {patient!r}; each counts as a patient of its own.")
+    return Read(raw, columns, hashed, rows, patients, notes)
+
+
+def treated(read: Read, plan: Plan) -> Read:
+    """The table with those treatments that nothing is fitted for: how a column is read, and the outcome."""
+    columns = dict(read.columns)
+    for name in dict.fromkeys(each.column for each in plan.cells if each.column):
+        kinds = [each.kind for each in plan.cells if each.column == name]
+        columns[name] = read_again(columns[name], read.raw[name], kinds)
+    columns[plan.outcome] = treated_outcome(columns[plan.outcome], plan.of_outcome)
+    return replace(read, columns=columns)
+
+
+def cleaned(
+    read: Read, plan: Plan, places: NDArray[np.int64], no_features: set[str | None], ask: Ask
+) -> tuple[Read, dict[str, Clean], frozenset[str]]:
+    """The table with its cells treated, what was fitted on train for each, and which did not fit.
+
+    A model that is given brings its own; external patients have no train rows to fit on.
+    """
+    wanted = [each for each in plan.cells if each.column not in no_features]
+    if wanted and (ask.features or ask.external):
+        raise BadInput(
+            "A model that exists treats its columns as it was trained to; leave the treatments out here, or "
+            "train a new model with them."
+        )
+    cleans, unfitted = fitted(wanted, read.columns, places == TRAIN, ask.ranges, ask.optional)
+    columns = {
+        name: apply(cleans[name], column) if name in cleans else column
+        for name, column in read.columns.items()
+    }
+    return replace(read, columns=columns), cleans, unfitted
+
+
+def refuse_censoring(time: str | None, horizon: float | None) -> None:
+    """BadInput when a follow-up time or a horizon is given."""
+    if time is not None or horizon is not None:
+        raise BadInput(
+            "Censored outcomes (a follow-up time and a horizon) are not handled in this version; make a "
+            "column that says whether it happened within the horizon, and name that as the outcome."
+        )
+
+
+def patient_column(patient: str | None, split: SplitRecord | None, external: bool) -> str | None:
+    """The named patient column, or else the one of the split that is reused."""
+    if split is None or external or patient == split.patient:
+        return patient
+    if patient is None:
+        return split.patient
+    was = "every row as a patient" if split.patient is None else f"the patient column {split.patient!r}"
+    raise BadInput(
+        f"The model was made with {was}, not with {patient!r}; leave --patient out, or train a new model."
+    )
+
+
+def check_there(what: str, wanted: Sequence[str], names: Sequence[str]) -> None:
+    """BadInput naming the first wanted column that is not among the table's ``names``."""
+    for name in wanted:
+        if name not in names:
+            near = nearest(name, names)
+            raise BadInput(
+                f"The table has no {what} {name!r}{near}; "
+                + ("correct the name." if near else f"its columns are {listed(names, most=12)}.")
+            )

@@ -1,0 +1,83 @@
+"""Who changes side at the risk that is acted on: for better and for worse, and how many would anyway."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medprune.performance import auroc
+from medprune.review.logits import logits
+from medprune.review.utility import odds
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Flips:
+    """Patients whom the second model treats differently.
+
+    ``caught`` and ``missed`` have the event and are newly acted on, or no longer; ``alarmed`` and ``spared``
+    have it not.
+    """
+
+    patients: int
+    caught: int
+    missed: int
+    alarmed: int
+    spared: int
+
+    @property
+    def total(self) -> int:
+        return self.caught + self.missed + self.alarmed + self.spared
+
+    @property
+    def rate(self) -> float:
+        """The share of patients who change side."""
+        return self.total / self.patients if self.patients else 0.0
+
+    def per_1000(self, count: int) -> float:
+        return 1000 * count / self.patients if self.patients else 0.0
+
+    def change_in_net_benefit(self, act_at: float) -> float:
+        """[(caught - missed) - odds (alarmed - spared)] / N: an identity, whatever the models."""
+        right, needless = self.caught - self.missed, self.alarmed - self.spared
+        return (right - odds(act_at) * needless) / self.patients
+
+
+def flips(event: NDArray[np.bool_], first: Floats, second: Floats, act_at: float) -> Flips:
+    """Who changes side from the first to the second model's risks (N,), acting at ``act_at`` or more."""
+    before, after = first >= act_at, second >= act_at
+    up, down = after & ~before, before & ~after
+    return Flips(
+        len(event),
+        caught=int((up & event).sum()),
+        missed=int((down & event).sum()),
+        alarmed=int((up & ~event).sum()),
+        spared=int((down & ~event).sum()),
+    )
+
+
+def noise_floor(dense: Floats, refits: Sequence[Floats], act_at: float) -> Floats:
+    """The share of patients who change side between the dense model (N,) and each refit of it that differs by
+    seed or bootstrap only (refits,): what would happen without any pruning (Riley and Collins, 2023)."""
+    return np.array([float(((refit >= act_at) != (dense >= act_at)).mean()) for refit in refits])
+
+
+def margin(dense: Floats, act_at: float) -> Floats:
+    """How near each patient's dense risk (N,) lies to the risk acted on: minus the distance of their logits.
+
+    The nearest are the likeliest to change side (Iofinova et al., 2023): known before anything is pruned.
+    """
+    here, threshold = logits(dense)[0], logits(np.array([act_at]))[0]
+    distance: Floats = -np.abs(here - threshold)
+    return distance
+
+
+def foretold(dense: Floats, pruned: Floats, act_at: float) -> float:
+    """How well the margin told who would change side: an AUROC, NaN where nobody or everybody did."""
+    flipped = (dense >= act_at) != (pruned >= act_at)
+    near = margin(dense, act_at)
+    return auroc(flipped.astype(np.int64), np.stack([-near, near], axis=1))
