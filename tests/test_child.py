@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import socket
@@ -159,11 +160,14 @@ def test_a_table_comes_back_as_it_is_read_here(ending: str, tmp_path: Path) -> N
     frame, path = patient_table(50), tmp_path / f"t.{ending}"
     path.write_bytes(frame.to_csv(index=False).encode() if ending == "csv" else frame.to_parquet())
     here = read_table(path)
-    for source in (path, str(path), path.read_bytes()):
-        read = read_table_safely(source, name=path.name)
-        pd.testing.assert_frame_equal(read.frame, here)
-        assert read.manifest["rows"] == 50
-        assert set(read.manifest["confined"]) >= {"memory", "processor time", "file size", "no core dump"}
+    with path.open("rb") as opened:
+        opened.read()  # it is read from its start, wherever it stands
+        for source in (path, str(path), path.read_bytes(), opened):
+            read = read_table_safely(source, name=path.name)
+            pd.testing.assert_frame_equal(read.frame, here)
+            assert read.manifest["rows"] == 50
+            assert read.manifest["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+            assert set(read.manifest["confined"]) >= {"memory", "processor time", "file size", "no core dump"}
 
 
 def test_choices_travel_to_the_child() -> None:

@@ -84,15 +84,18 @@ def _as_file(source: bytes | Path | IO[bytes], title: str, limits: Limits) -> It
         _check_size(len(source), title, limits)
         with _memory_file() as file:
             file.write(source)
-            file.seek(0)
+            file.flush()
+            os.lseek(file.fileno(), 0, os.SEEK_SET)
             yield file
         return
     with _opened(source) if isinstance(source, Path) else contextlib.nullcontext(source) as file:
+        if file.writable():
+            file.flush()
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
             raise _not_readable(source)
         _check_size(about.st_size, title, limits)
-        file.seek(0)
+        os.lseek(file.fileno(), 0, os.SEEK_SET)  # the child goes on from where the file stands
         yield file
 
 

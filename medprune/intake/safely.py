@@ -6,6 +6,7 @@ the file does to the process that reads it.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -32,8 +33,8 @@ class TableRead:
     """A table as its file has it (N rows; every cell of a text file is still text) and how it was read.
 
     ``notes`` are sentences. ``manifest`` has the same as values: kind, bytes, rows, columns; of a text file
-    its encoding, delimiter and decimal mark; of a workbook its sheet and all sheets; sha256 of an upload's
-    bytes; and what the child was confined to.
+    its encoding, delimiter and decimal mark; of a workbook its sheet and all sheets; sha256 of the
+    file's bytes; and what the child was confined to.
     """
 
     frame: pd.DataFrame
@@ -56,8 +57,7 @@ def read_table_safely(
         frame = _frame(answer)
         manifest = dict(answer.told["manifest"]) | {"confined": answer.told["confined"]}
         notes = tuple(answer.told["notes"])
-    if isinstance(data, bytes):
-        manifest["sha256"] = hashlib.sha256(data).hexdigest()
+    manifest["sha256"] = _hash(data)
     return TableRead(frame, notes, manifest)
 
 
@@ -72,6 +72,18 @@ def _local(source: Upload) -> bytes | Path | IO[bytes]:
         check_local(source)
         return Path(source)
     return source
+
+
+def _hash(data: bytes | Path | IO[bytes]) -> str:
+    """SHA-256 of the file's bytes, for provenance."""
+    if isinstance(data, bytes):
+        return hashlib.sha256(data).hexdigest()
+    with data.open("rb") if isinstance(data, Path) else contextlib.nullcontext(data) as file:
+        digest, place = hashlib.sha256(), 0
+        while block := os.pread(file.fileno(), 2**20, place):  # the file's own position is the child's too
+            digest.update(block)
+            place += len(block)
+        return digest.hexdigest()
 
 
 def _frame(answer: Answer) -> pd.DataFrame:
