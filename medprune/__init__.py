@@ -25,7 +25,10 @@ from medprune.quantisation import quantise
 from medprune.scoring import Contributions
 from medprune.settings_search import search_settings
 from medprune.sweep import Tradeoff, sweep
+from medprune.table_one import table_one
+from medprune.too_good import too_good
 from medprune.training import Schedule, train_steps
+from medprune.treatments import Treatment, treatment
 
 __all__ = [
     "MLP",
@@ -47,6 +50,7 @@ __all__ = [
     "Selection",
     "Split",
     "Tradeoff",
+    "Treatment",
     "Validation",
     "agreement",
     "compact",
@@ -70,6 +74,9 @@ __all__ = [
     "search_settings",
     "sweep",
     "sweep_large",
+    "table_one",
+    "too_good",
     "train",
     "train_steps",
+    "treatment",
 ]
