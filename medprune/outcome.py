@@ -128,7 +128,8 @@ def _check_classes(column: TypedColumn, values: pd.Series, distinct: int) -> Non
     if distinct > MOST_CLASSES:
         raise OutcomeUnfit(
             f"Outcome {column.name!r} has {distinct} classes, more than {MOST_CLASSES}; join classes "
-            f"(--treat 'group-rare:{column.name}' joins all rare ones), or name the one to predict with --positive"
+            f"(--treat 'group-rare:{column.name}' joins all rare ones), or name the one to "
+            "predict with --positive"
             f"{_numbered(column.name, known)}."
         )
 
