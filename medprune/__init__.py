@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     from medprune.site_counts import Floor
     from medprune.sums_file import load_scores, load_sums, save_sums
     from medprune.sweep import Tradeoff, sweep
+    from medprune.table_one import table_one
+    from medprune.too_good import too_good
     from medprune.training import Schedule, train_steps
+    from medprune.treatments import Treatment, treatment
 
 __all__ = [
     "MLP",
@@ -60,6 +63,7 @@ __all__ = [
     "SiteSums",
     "Split",
     "Tradeoff",
+    "Treatment",
     "Validation",
     "agreement",
     "compact",
@@ -89,8 +93,11 @@ __all__ = [
     "site_sums",
     "sweep",
     "sweep_large",
+    "table_one",
+    "too_good",
     "train",
     "train_steps",
+    "treatment",
 ]
 
 # Where each name is, as above.
@@ -121,7 +128,10 @@ _HOMES = {
     "site_counts": ("Floor",),
     "sums_file": ("load_scores", "load_sums", "save_sums"),
     "sweep": ("Tradeoff", "sweep"),
+    "table_one": ("table_one",),
+    "too_good": ("too_good",),
     "training": ("Schedule", "train_steps"),
+    "treatments": ("Treatment", "treatment"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

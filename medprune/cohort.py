@@ -200,9 +200,15 @@ def _surveyed(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask) -> Cohort:
         [problem] = told("outcome_unfit", [finding], len(raw))
         problem = replace(problem, suggested=remedies)
         quality = replace(cohort.quality, problems=(problem, *cohort.quality.problems))
+        unasked = [_asked_for(each) for each in treatments_of(remedies)]
+        kept = [note for note in cohort.notes if note not in unasked]
         so = "The outcome is read as if it were treated: " + " ".join(t.told for t in treatments_of(remedies))
-        return replace(cohort, quality=quality, notes=(*cohort.notes, so))
+        return replace(cohort, quality=quality, notes=(*kept, so))
     raise trouble
+
+
+def _asked_for(each: Treatment) -> str:
+    return f"Treated as asked for: {each.told}"
 
 
 def _loaded(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask, *, lenient: bool = False) -> Cohort:
@@ -233,7 +239,7 @@ def _loaded(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask, *, lenient: boo
     )
     in_force = tuple(each for each in ask.treatments if each.id not in unfitted)
     fewer = int(known.sum() - used.sum())
-    done = [f"Treated as asked for: {each.told}" for each in in_force if each.kind != "drop"]
+    done = [_asked_for(each) for each in in_force if each.kind != "drop"]
     done += [f"{fewer} rows are left out by these treatments."] if fewer else []
     return Cohort(
         train=train,

@@ -83,7 +83,7 @@ def _check_enough(patients: NDArray[np.uint64], outcome: NDArray[np.int64], clas
     if small:
         raise OutcomeUnfit(
             f"The class {listed(small)} has fewer than {PATIENTS_A_CLASS} patients; join it with another "
-            "class (the treatment group-rare joins all rare ones), leave it out, or find more patients."
+            "class (--treat group-rare:OUTCOME joins all rare ones), leave it out, or find more patients."
         )
     if len(np.unique(patients)) < PATIENTS:
         raise BadInput(f"There are fewer than {PATIENTS} patients with an outcome; find more patients.")

@@ -121,24 +121,26 @@ def _check_classes(column: TypedColumn, values: pd.Series, distinct: int) -> Non
     if distinct == len(known) and distinct > BINARY:
         raise OutcomeUnfit(
             f"Outcome {column.name!r} is different in every row, one class a row; choose another column"
-            + (f", or {cut}." if cut else f"{_numbered(known)}.")
+            + (f", or {cut}." if cut else f"{_numbered(column.name, known)}.")
         )
     if distinct > MOST_CLASSES and number:
         raise OutcomeUnfit(f"Outcome {column.name!r} has {distinct} different numbers; choose {cut}.")
     if distinct > MOST_CLASSES:
         raise OutcomeUnfit(
-            f"Outcome {column.name!r} has {distinct} classes, more than {MOST_CLASSES}; join classes (the "
-            "treatment group-rare joins all rare ones), or name the one to predict with --positive"
-            f"{_numbered(known)}."
+            f"Outcome {column.name!r} has {distinct} classes, more than {MOST_CLASSES}; join classes "
+            f"(--treat 'group-rare:{column.name}' joins all rare ones), or name the one to "
+            "predict with --positive"
+            f"{_numbered(column.name, known)}."
         )
 
 
-def _numbered(labels: pd.Series) -> str:
+def _numbered(name: str, labels: pd.Series) -> str:
     """What to do about labels that a record's number in brackets makes different."""
     if not has_brackets(labels):
         return ""
     return (
-        "; its cells end in brackets, as with a record's number (the treatment cut-brackets cuts these off)"
+        "; its cells end in brackets, as with a record's number: cut these off (--treat "
+        f"'cut-brackets:{name}', and 'group-rare:{name}' for rare classes)"
     )
 
 

@@ -157,6 +157,7 @@ def treated(frame: pd.DataFrame, cohort: Cohort, treatments: Sequence[str]) -> C
         exclude=tuple(name for name in cohort.exclude if name not in dropped),
         seed=cohort.seed,
         treatments=tuple(dict.fromkeys(treatments)),
+        survey=True,
     )
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medprune import compact, load_cohort
+from medprune import LargeTable, compact, load_cohort, predict_large
 from medprune.bundle import TOLERANCE, export, onnx_risks, probe_rows
 from medprune.intake.clean import NOTHING, OTHER, Clean, Convert
 from medprune.intake.columns import Feature, typed_for
@@ -143,6 +143,15 @@ def test_a_bundle_treats_a_raw_row_as_train_rows_were_treated() -> None:
         lenient = script().numbers(raw["crp"], "crp", True)
         assert np.isnan(lenient).sum() == (raw["crp"] == "<0.1").sum()
     assert compact(model).preparation == model.preparation
+
+
+def test_a_table_read_in_batches_is_cleaned_alike(tmp_path: Path) -> None:
+    frame = dirty().drop(columns="crp")
+    model = untrained_model(load_cohort(frame, outcome="died", treatments=TREATED[:-1]))
+    frame.to_parquet(tmp_path / "p.parquet")
+    predict_large(model, LargeTable.open(tmp_path / "p.parquet"), tmp_path / "risks.csv")
+    risks = pd.read_csv(tmp_path / "risks.csv")["risk"].to_numpy()
+    np.testing.assert_allclose(risks, model.predict_proba(frame)[:, 1], atol=TOLERANCE)
 
 
 @given(st.lists(values, min_size=1, max_size=20))
