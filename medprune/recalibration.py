@@ -2,10 +2,12 @@
 
 Class weights, and over- or under-sampling just as much, show the network another world than the patients live
 in: with balanced weights an outcome of one patient in twenty counts like one in two. The order of the
-patients hardly changes, and with it AUROC; but the risks come out far too high, a true 5 % as about 50 %, and
-whoever acts on them treats patients who need no treatment (van den Goorbergh et al., JAMIA 2022). So weights
-are offered only together with a recalibration: :func:`finished` is where every training and retraining ends,
-and there a network that was trained with weights, or that stood recalibrated, is fitted anew.
+patients hardly changes, and with it AUROC; but the risks come out far too high, an average patient's 5 % as
+about 50 %, and whoever acts on them treats patients who need no treatment (van den Goorbergh et al., JAMIA
+2022). On the NHEFS sample, where 19 % died, balanced weights told 39 % on average and raised the Brier score
+from .121 to .170; recalibrated, it was .121 again (test, 5 seeds). So weights are offered only together with
+a recalibration: :func:`finished` is where every training and retraining ends, and there a network that was
+trained with weights, or that stood recalibrated, is fitted anew.
 
 What is fitted. For two classes logistic recalibration, logit(risk) = intercept + slope * (z1 - z0), by
 maximum likelihood (Cox, 1958; Steyerberg, 2009). For more classes its plain extension: one slope (the inverse

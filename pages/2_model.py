@@ -17,11 +17,11 @@ from pages.shared.session import Study
 NORM_NAMES = {"none": "none", "batch": "batch normalisation", "layer": "layer normalisation"}
 WHY_RECALIBRATE = (
     "Class weights distort risks, and so does resampling (over- or under-sampling, SMOTE): the network "
-    "learns from a world in which the rare outcome is as common as the other, so a true risk of 5 % is told "
-    "as about 50 %, while the order of the patients (AUROC) hardly changes. That is why there are no weights "
-    "here without recalibration: at the end of this training, and of every retraining while pruning, the "
-    "risks are fitted to how often the outcome happened among tuning patients. Without a reason, leave it "
-    "off."
+    "learns from a world in which the rare outcome is as common as the other. Where 5 in 100 patients have "
+    "it, an average patient is then told a risk of about 50 %, while the order of the patients (AUROC) "
+    "hardly changes. That is why there are no weights here without recalibration: at the end of this "
+    "training, and of every retraining while pruning, the risks are fitted to how often the outcome happened "
+    "among tuning patients. Without a reason, leave it off."
 )
 REDRAW_EVERY = 5  # epochs between two drawings of the live curve
 
