@@ -137,7 +137,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 
 class _Package(ModuleType):
-    """This package. Five names are a module's and a function's: here they are the function's.
+    """This package. Some names are a module's and a function's: here they are the function's.
 
     Importing a module sets it as an attribute of its package, which would hide the function.
     """
