@@ -37,7 +37,7 @@ FOUND_OUT = "found out"
 def upload(study: Study) -> None:
     """The field for a file, and what there is to say about the one that was taken last."""
     st.subheader("Your own table")
-    key = f"table_upload_{study.uploads}"
+    key = f"table_upload_{study.uploads}" if study.uploads else "table_upload"
     file = st.file_uploader("One row a patient or visit; CSV, TSV, Parquet or Excel", type=TYPES, key=key)
     st.caption(
         "The first line names the columns. Empty cells, NA and ? are missing values and stay in: no row is "

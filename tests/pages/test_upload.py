@@ -9,9 +9,7 @@ from pages.shared.guide import plain
 from tests.hostile.case import CANARY
 from tests.hostile.tables import csv, patients
 from tests.hostile.workbooks import with_sheets, written
-from tests.pages.test_pages import app, healthy, texts
-
-__all__ = ["app"]
+from tests.pages.test_pages import healthy, texts
 
 
 def put(app: AppTest, data: bytes, name: str = "mine.csv") -> AppTest:
