@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from medprune import cli, load_cohort, load_model
 from medprune.intake.adopt import Adoption, adopt_model, known_activations
-from medprune.intake.foreign import read_foreign
+from medprune.intake.foreign import read_model_file
 from medprune.model import softmax
 from tests.hostile.skops_files import perceptron
 
@@ -106,7 +106,7 @@ def test_a_torch_model_is_converted(
     theirs = net()
     save(theirs, tmp_path / name)
     convert(converter, tmp_path / name, tmp_path / "m.safetensors")
-    file = read_foreign(tmp_path / "m.safetensors")
+    file = read_model_file(tmp_path / "m.safetensors")
     assert known_activations(file) == activations
     rows = np.random.default_rng(0).normal(size=(90, 4))
     frame = pd.DataFrame(rows, columns=list(NAMES)).assign(y=np.arange(90) % 3)

@@ -68,7 +68,8 @@ def show(study: Study, cohort: Cohort) -> None:
 
 
 def of_kind(study: Study, cohort: Cohort, members: Sequence[Problem]) -> None:
-    """The findings of one kind; why they matter is said once for those that share it."""
+    """The findings of one kind; why they matter, and a click that several offer, stand there once."""
+    before: set[str] = set()
     for problem in members:
         st.markdown(f"- {guide.on_screen(problem.message)}")
         last = problem is members[-1]
@@ -76,11 +77,13 @@ def of_kind(study: Study, cohort: Cohort, members: Sequence[Problem]) -> None:
             st.caption(f"Why it matters: {guide.on_screen(problem.why)}")
         if len(problem.columns) > 1:
             st.caption("Columns: " + ", ".join(plain(name) for name in problem.columns))
-        buttons(study, cohort, treatments_of(problem.remedies))
+        fresh = [each for each in problem.remedies if each not in before]
+        before.update(fresh)
+        buttons(study, cohort, treatments_of(fresh), problem.kind)
 
 
-def buttons(study: Study, cohort: Cohort, remedies: Sequence[Treatment]) -> None:
-    """One click a remedy; many of one kind share a click."""
+def buttons(study: Study, cohort: Cohort, remedies: Sequence[Treatment], why: str) -> None:
+    """One click a remedy; many of one kind share a click. ``why`` tells apart the same in two places."""
     offered = [each for each in remedies if each.id not in cohort.treatments]
     if len(offered) <= SINGLE:
         groups = [(guide.plain(each.told), [each]) for each in offered]
@@ -89,7 +92,7 @@ def buttons(study: Study, cohort: Cohort, remedies: Sequence[Treatment]) -> None
         alike = [[each for each in offered if each.kind == kind] for kind in kinds]
         groups = [(f"In all {len(group)} columns: {plain(group[0].told)}", group) for group in alike]
     for label, group in groups:
-        if st.button(label, icon=":material/healing:", key=_key("treat", group)):
+        if st.button(label, icon=":material/healing:", key=_key(f"treat_{why}", group)):
             change(study, cohort, [*cohort.treatments, *(each.id for each in group)])
 
 

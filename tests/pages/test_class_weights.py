@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_pages import app, go, healthy, texts, trained, with_sample
-
-__all__ = ["app"]  # the fixture
+from tests.pages.test_pages import go, healthy, texts, trained, with_sample
 
 
 def test_class_weights_come_with_recalibration_and_the_reason(app: AppTest) -> None:

@@ -9,9 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from medprune import load_cohort
 from pages.shared.findings import treated
-from tests.pages.test_pages import app, go, healthy, texts, uploaded
-
-__all__ = ["app"]  # the fixture
+from tests.pages.test_pages import go, healthy, texts, uploaded
 
 
 def table(rows: int = 200) -> pd.DataFrame:
@@ -71,3 +69,15 @@ def test_the_same_choices_are_loaded_again(treatments: tuple[str, ...]) -> None:
     again = treated(frame, with_all, ())
     assert (again.exclude, again.patient, again.features) == (plain.exclude, None, plain.features)
     pd.testing.assert_frame_equal(again.train.frame, plain.train.frame)
+
+
+def test_a_column_found_wrong_in_two_ways_is_offered_its_mending_once_in_each_place(app: AppTest) -> None:
+    """It leaks by its name and by its values, and another equals it: the same click, and no clash of keys."""
+    frame = table()
+    leak = frame["died"].map({0: "home", 1: "morgue"})
+    uploaded(app, frame.assign(discharge_status=leak, status_again=leak, chol_2=frame["chol"]))
+    app.selectbox(key="outcome_column").set_value("died").run()
+    healthy(app.button(key="use_table").click().run())
+    labels = [button.label.replace("\\", "") for button in app.button]
+    assert labels.count("'discharge_status' is left out.") <= 2
+    healthy(app.button(key="treat_suggested").click().run())

@@ -6,9 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from medprune.quantisation import WAYS
-from tests.pages.test_pages import app, go, healthy, texts, trained, with_sample
-
-__all__ = ["app"]  # the fixture
+from tests.pages.test_pages import go, healthy, texts, trained, with_sample
 
 
 @pytest.fixture

@@ -7,9 +7,7 @@ import time
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_pages import app, go, healthy, texts, trained, with_sample
-
-__all__ = ["app"]  # the fixture
+from tests.pages.test_pages import go, healthy, texts, trained, with_sample
 
 PATIENCE = 180.0
 
