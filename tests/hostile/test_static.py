@@ -194,7 +194,7 @@ def test_an_unsafe_cache_is_found() -> None:
         assert len(list(shared_answers(unsafe))) == 1, unsafe
 
 
-# It loads what can run code, which is its purpose: users run it on their own machine, on a model of their own,
+# It loads what can run code, which is its purpose: users run it on their own machine on a model of their own,
 # and are told so. The product prints it and never runs it.
 CONVERTER = "convert.py.txt"
 
