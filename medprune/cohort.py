@@ -37,6 +37,7 @@ from medprune.treatments import SUGGESTED, Treatment, treatments_of
 
 __all__ = ["Cohort", "Feature", "Split", "TableFile", "check_there", "load_cohort", "refuse_censoring"]
 
+TREATED = "Treated as asked for:"  # how a note on a treatment begins
 KeptOut = tuple[tuple[str, str], ...]  # columns that are no features, and why
 
 
@@ -208,7 +209,7 @@ def _surveyed(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask) -> Cohort:
 
 
 def _asked_for(each: Treatment) -> str:
-    return f"Treated as asked for: {each.told}"
+    return f"{TREATED} {each.told}"
 
 
 def _loaded(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask, *, lenient: bool = False) -> Cohort:

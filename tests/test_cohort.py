@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from medprune.cohort import Cohort, Feature, TableFile, load_cohort
 from medprune.errors import BadInput
 from medprune.splits import SPLITS, SplitRecord, deal
+from tests.makers import patient_table
 
 SECRET = "Jane Doe MRN 12345"
 
@@ -548,3 +549,14 @@ def test_infinite_values_are_noted() -> None:
     frame = table()
     frame.loc[:1, "crp"] = np.inf
     assert "2 infinite values of 'crp' count as missing." in load_cohort(frame, outcome="died").notes
+
+
+def test_digits_that_are_codes_stay_text() -> None:
+    frame = patient_table(100)
+    ward = [f"{k % 7:03}" for k in range(100)]
+    number = [f"{10**19 + k % 9}" for k in range(100)]
+    dose = [f"0.{k % 7}" for k in range(100)]
+    cohort = load_cohort(frame.assign(ward=ward, device=number, dose=dose), outcome="stage")
+    kinds = {feature.name: feature.kind for feature in cohort.features}
+    assert (kinds["ward"], kinds["device"], kinds["dose"]) == ("category", "category", "number")
+    assert set(cohort.all().frame["ward"]) == set(ward)

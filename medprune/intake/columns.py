@@ -23,6 +23,7 @@ from medprune.intake.table_shape import clean_name
 
 AT_LEAST_NUMBERS = 5  # fewer numbers among text do not make a column numeric
 DATE_SHARE = 0.95
+MOST_DIGITS = 15  # of an integer that a double holds exactly, whatever the digits
 DATE = r"(?:\d{4}[-/]\d{1,2}[-/]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:\d{4}|\d{2}))(?:[ T]\d{1,2}:.*)?"
 CODE = r"[A-Za-z]\d{2}[A-Za-z0-9]{0,2}(\.\w{1,4})?|[EV]\d{3,4}(\.\d{1,2})?"  # as in the ICD
 CODE_SHARE = 0.95
@@ -76,7 +77,8 @@ def typed(column: pd.Series, name: str) -> TypedColumn:
     """Read one raw column (N,) as numbers, categories or dates.
 
     - A number column holds numbers, as ``pandas.to_numeric`` reads them, and NUMBER_MISSING alone.
-      Integer codes stay numbers; infinite values count as missing.
+      Integer codes stay numbers, but for those of one length with leading zeros, and those with more digits
+      than a double holds: these are categories. Infinite values count as missing.
     - In a text column only TEXT_MISSING and real missing values are missing: "NA" and "None" are
       categories there, and so are True and False.
     - Date types, and text of which 95 % looks like dates, are dates.
@@ -84,7 +86,7 @@ def typed(column: pd.Series, name: str) -> TypedColumn:
     if column.dtype.kind in "mM" or isinstance(column.dtype, pd.PeriodDtype):
         return TypedColumn(name, "date", as_category(column), np.empty(0, dtype=np.int64))
     numbers, other = as_numbers(column)
-    if not other.any():
+    if not other.any() and not _are_long_codes(column):
         infinite = np.isinf(numbers)
         values = pd.Series(np.where(infinite, np.nan, numbers))
         return TypedColumn(name, "number", values, np.empty(0, dtype=np.int64), int(infinite.sum()))
@@ -202,6 +204,19 @@ def _read(column: pd.Series, feature: Feature, first: int) -> pd.Series:
 def _are_codes(text: pd.Series) -> bool:
     """Whether what stands among numbers are codes of a classification: 428 and V57 of the ICD, say."""
     return bool(text.astype("str").str.fullmatch(CODE).mean() >= CODE_SHARE)
+
+
+def _are_long_codes(column: pd.Series) -> bool:
+    """Whether digits stand for something else than a number, which reading them as one would lose."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return False
+    text = as_text(column)
+    known = text[text.notna() & ~text.isin(NUMBER_MISSING)].astype("str")
+    lengths = known.str.len()
+    padded = bool(known.str.match(r"0\d").any()) and lengths.nunique() == 1
+    if not padded and (not len(known) or lengths.max() <= MOST_DIGITS):
+        return False
+    return bool(known.str.fullmatch(r"\d+").all())
 
 
 def _looks_like_dates(values: pd.Series) -> bool:

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from medprune import Cohort, load_cohort
+from medprune.cohort import TREATED
 from medprune.quality import WHY_RESAMPLING_HARMS, Problem
 from medprune.table_one import table_one
 from medprune.treatments import Treatment, treatments_of
@@ -43,7 +44,8 @@ def show(study: Study, cohort: Cohort) -> None:
     """Notes, the treatments in force, the findings by kind, Table 1, and every column."""
     st.subheader("What to know about this table")
     for note in cohort.notes:
-        st.markdown(f":material/info: {guide.on_screen(note)}")
+        if not note.startswith(TREATED):  # these stand below, each with its way back
+            st.markdown(f":material/info: {guide.on_screen(note)}")
     in_force(study, cohort)
     suggestions(study, cohort)
     problems = cohort.quality.problems
@@ -99,6 +101,8 @@ def buttons(study: Study, cohort: Cohort, remedies: Sequence[Treatment], why: st
 def suggestions(study: Study, cohort: Cohort) -> None:
     """All that the report suggests, in one click."""
     suggested = [each for each in cohort.quality.suggested if each not in cohort.treatments]
+    if study.model is not None and any(problem.remedies for problem in cohort.quality.problems):
+        st.caption("A treatment changes what a model reads: the one you have is forgotten and trained anew.")
     if suggested and st.button(
         f"Apply the {len(suggested)} suggested treatments"
         if len(suggested) > 1
@@ -143,7 +147,7 @@ def change(study: Study, cohort: Cohort, treatments: Sequence[str]) -> None:
     with guide.sentences():
         with st.spinner("Sorting the patients…", show_time=True):
             fresh = treated(study.table.frame, cohort, treatments)
-        study.use_cohort(fresh)
+        study.use_cohort(study.table.noted(fresh))
         st.rerun()
 
 
@@ -172,7 +176,8 @@ def described(cohort: Cohort) -> None:
             "patients every difference is significant, with few hardly any."
         )
         table = table_one(cohort)
-        table["SMD"] = table["SMD"].round(2)
+        smd = table["SMD"].astype(float)
+        table["SMD"] = smd.map("{:.2f}".format).where(smd.notna(), "")
         guide.table(table, key="table_one")
 
 

@@ -107,7 +107,7 @@ def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
     if seen == cohort.record():
         return cohort
     st.info("The patients are dealt again as when this model was trained.", icon=":material/shuffle:")
-    return load_cohort(
+    fresh = load_cohort(
         study.table.frame,
         outcome=cohort.outcome,
         patient=cohort.patient,
@@ -117,6 +117,7 @@ def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
         classes=model.classes,
         treatments=cohort.treatments,
     )
+    return study.table.noted(fresh)
 
 
 # --- a file that describes itself in part -----------------------------------------------------------
@@ -153,7 +154,7 @@ def read_as(model: RiskModel, cohort: Cohort, study: Study) -> Cohort:
         )
     frame = study.table.frame
     check_columns(model, [str(name) for name in frame.columns if name != cohort.outcome])
-    return load_cohort(
+    fresh = load_cohort(
         frame,
         outcome=cohort.outcome,
         patient=cohort.patient,
@@ -163,6 +164,7 @@ def read_as(model: RiskModel, cohort: Cohort, study: Study) -> Cohort:
         features=model.preparation.features,
         treatments=of_the_table(cohort.treatments, cohort.outcome),
     )
+    return study.table.noted(fresh)
 
 
 # --- a file that only has weights -------------------------------------------------------------------

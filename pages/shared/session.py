@@ -47,6 +47,11 @@ class Table:
     source: str = ""
     licence: str = ""
     about: str = ""
+    notes: tuple[str, ...] = ()  # how the file was read
+
+    def noted(self, cohort: Cohort) -> Cohort:
+        """A cohort of this table, which tells how the table was read first."""
+        return replace(cohort, notes=(*self.notes, *(n for n in cohort.notes if n not in self.notes)))
 
 
 @dataclass

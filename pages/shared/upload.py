@@ -210,10 +210,15 @@ def configure(study: Study, draft: Draft) -> None:
         with guide.sentences():
             with st.spinner("Sorting the patients…", show_time=True):
                 cohort = load_cohort(
-                    frame, outcome=outcome, patient=patient, positive=positive, exclude=tuple(exclude)
+                    frame,
+                    outcome=outcome,
+                    patient=patient,
+                    positive=positive,
+                    exclude=tuple(exclude),
+                    survey=True,
                 )
-            cohort = replace(cohort, notes=(*draft.read.notes, *cohort.notes))
-            study.use_table(Table(draft.name, frame, str(draft.number)), cohort)
+            table = Table(draft.name, frame, str(draft.number), notes=draft.read.notes)
+            study.use_table(table, table.noted(cohort))
             st.rerun()
 
 

@@ -43,7 +43,8 @@ def test_a_finding_is_mended_by_a_click_and_undone_by_another(app: AppTest) -> N
     [mend] = labelled(app, "0 in 'chol' counts as missing")
     healthy(mend.click().run())
     told = texts(app).replace("\\", "")
-    assert "Treated as asked for: 0 in 'chol' counts as missing." in told
+    assert "0 in 'chol' counts as missing." in told
+    assert "Treatments in force (1)" in [expander.label for expander in app.expander]
     assert "'chol' is 0 in" not in told
     [undo] = labelled(app, "Undo all")
     healthy(undo.click().run())
