@@ -9,6 +9,7 @@ the floor.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,18 @@ def safe_count(count: int, floor: int) -> str:
     ('1 to 10', '0', '1,200', '3')
     """
     return f"1 to {floor}" if 0 < count <= floor else f"{count:,}"
+
+
+def veiled(sentence: str, count: int, floor: int) -> str:
+    """A sentence that tells ``count`` of patients, without it where it is small; shares go with it.
+
+    >>> veiled("'age' lies outside 0 to 120 in 3 rows (0.5%).", 3, 10)
+    "'age' lies outside 0 to 120 in 1 to 10 rows."
+    """
+    if not 0 < count <= floor:
+        return sentence
+    without = re.sub(r" \((?=[^()]*\d%)[^()]*\)", "", sentence)
+    return re.sub(rf"(?<![\w.,]){count}(?![\w,]|\.\d)", safe_count(count, floor), without)
 
 
 @dataclass(frozen=True)

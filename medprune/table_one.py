@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.cohort import Cohort
+from medprune.disclosure import HIDDEN, Counts, protected
 
 SKEWED = 1.0  # the skewness from which on a median tells more than a mean
 FEW_CODES = 6
@@ -25,30 +26,35 @@ FEW = 5  # rows: rarer levels are taken together, so that nobody is described al
 REST = "(other)"
 
 
-def table_one(cohort: Cohort) -> pd.DataFrame:
+def table_one(cohort: Cohort, *, floor: int = 0) -> pd.DataFrame:
     """All rows in use, described by class: one row a number, one a level of a category.
 
     Columns: ``variable``, ``shown as``, ``n`` (known), ``missing``, ``all``, one a class (headed with its
-    label and size), and ``SMD``. Values are text; the SMD is a number, NaN where nothing varies.
+    label and size), and ``SMD``. Values are text; the SMD is a number, NaN where nothing varies. Counts up to
+    ``floor`` are kept back, and others from which they would follow, see :mod:`medprune.disclosure`.
     """
     everyone = cohort.all()
     frame, outcome = everyone.frame, everyone.outcome
     sizes = np.bincount(outcome, minlength=len(cohort.classes))
-    heads = [f"{label} (n={size:,})" for label, size in zip(cohort.classes, sizes, strict=True)]
+    told = protected(sizes, floor)
+    heads = [f"{label} (n={told.count(0, place)})" for place, label in enumerate(cohort.classes)]
     rows: list[dict[str, object]] = []
     for feature in cohort.features:
         values = frame[feature.name]
         if feature.kind == "number" and _are_codes(values):
             values = values.map(lambda code: f"{code:g}", na_action="ignore")
-        describe = _number if values.dtype.kind == "f" else _category
-        missing = int(values.isna().sum())
-        for shown, cells, smd in describe(values, outcome, len(heads)):
+        missing = protected([int(values.notna().sum()), int(values.isna().sum())], floor)
+        if values.dtype.kind == "f":
+            described = _number(values, outcome, len(heads), floor)
+        else:
+            described = _category(values, outcome, len(heads), floor)
+        for shown, cells, smd in described:
             rows.append(
                 {
                     "variable": feature.name,
                     "shown as": shown,
-                    "n": len(values) - missing,
-                    "missing": f"{missing:,} ({missing / max(len(values), 1):.1%})",
+                    "n": missing.count(0, 0),
+                    "missing": _counted(missing, 0, 1),
                     "all": cells[0],
                     **dict(zip(heads, cells[1:], strict=True)),
                     "SMD": smd,
@@ -66,13 +72,23 @@ def _are_codes(values: pd.Series) -> bool:
 Row = tuple[str, list[str], float]  # what is shown, for all and by class, and the SMD
 
 
-def _number(values: pd.Series, outcome: NDArray[np.int64], classes: int) -> Iterator[Row]:
+def _counted(counts: Counts, row: int, column: int) -> str:
+    """A count and its share of the row."""
+    if counts.hidden[row, column]:
+        return HIDDEN
+    total = counts.cells[row, -1]
+    return f"{counts.count(row, column)} ({counts.cells[row, column] / max(total, 1):.1%})"
+
+
+def _number(values: pd.Series, outcome: NDArray[np.int64], classes: int, floor: int) -> Iterator[Row]:
     x = values.to_numpy(np.float64)
     groups = [x, *(x[outcome == place] for place in range(classes))]
     known = [group[~np.isnan(group)] for group in groups]
     skewed = abs(_skewness(known[0])) > SKEWED
     shown = "median [IQR]" if skewed else "mean (SD)"
-    yield shown, [_median(group) if skewed else _mean(group) for group in known], _largest(known[1:], _apart)
+    tell = _median if skewed else _mean
+    cells = [HIDDEN if 0 < len(group) <= floor else tell(group) for group in known]
+    yield shown, cells, _largest(known[1:], _apart)
 
 
 def _skewness(x: NDArray[np.float64]) -> float:
@@ -99,7 +115,7 @@ def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(abs(x.mean() - y.mean()) / pooled) if pooled > 0 else np.nan
 
 
-def _category(values: pd.Series, outcome: NDArray[np.int64], classes: int) -> Iterator[Row]:
+def _category(values: pd.Series, outcome: NDArray[np.int64], classes: int, floor: int) -> Iterator[Row]:
     counts = values.value_counts()
     levels = [str(label) for label in counts.index[counts >= FEW][:MOST_LEVELS]]
     known = values.notna().to_numpy()
@@ -112,13 +128,10 @@ def _category(values: pd.Series, outcome: NDArray[np.int64], classes: int) -> It
         ],
         dtype=np.int64,
     ).reshape(len(names), classes)
-    totals = np.concatenate([[table.sum()], table.sum(axis=0)])
     smd = _largest(list(table.T), _shares_apart)
+    by_class = protected(table.T, floor)  # a row a class, the last all; shares are of a class
     for place, name in enumerate(names):
-        cells = np.concatenate([[table[place].sum()], table[place]])
-        told = [
-            f"{n:,} ({n / total:.1%})" if total else "n/a" for n, total in zip(cells, totals, strict=True)
-        ]
+        told = [_counted(by_class, row, place) for row in (classes, *range(classes))]
         yield f"{name}, n (%)", told, smd if place == 0 else np.nan
 
 

@@ -34,7 +34,7 @@ def test_numbers_are_described_by_mean_or_median() -> None:
     assert age["SMD"] == pytest.approx(abs(by_class.mean().diff().iloc[1]) / pooled)
     cost = table.loc["cost"]
     assert cost["shown as"] == "median [IQR]"
-    assert (cost["n"], cost["missing"]) == (360, "40 (10.0%)")
+    assert (cost["n"], cost["missing"]) == ("360", "40 (10.0%)")
     assert cost["all"].startswith(f"{raw['cost'].median():.4g} [")
 
 
@@ -63,3 +63,19 @@ def test_every_class_has_its_column() -> None:
     assert len(heads) == 3
     assert set(table["variable"]) == {feature.name for feature in cohort.features}
     assert (table["SMD"].dropna() >= 0).all()
+
+
+def test_small_counts_are_kept_back_with_what_tells_them() -> None:
+    """Seven of a rare ward, three of them ill: neither these nor the shares beside them are shown."""
+    rng = np.random.default_rng(0)
+    ward = np.array(["north"] * 250 + ["south"] * 143 + ["west"] * 7)
+    frame = pd.DataFrame({"ward": ward, "age": rng.normal(60, 9, 400), "ill": rng.integers(0, 2, 400)})
+    frame.loc[:3, "age"] = np.nan
+    cohort = load_cohort(frame, outcome="ill")
+    shown, kept_back = table_one(cohort), table_one(cohort, floor=10)
+    assert "7 (1.8%)" in shown["all"].tolist()
+    west = kept_back[kept_back["shown as"].str.startswith("west")].iloc[0]
+    assert west["all"] == "hidden"
+    others = kept_back[kept_back["shown as"].str.match("north|south")]
+    assert (others["all"] == "hidden").any()
+    assert kept_back[kept_back["variable"] == "age"].iloc[0][["n", "missing"]].tolist() == ["hidden"] * 2

@@ -13,6 +13,7 @@ import streamlit as st
 
 from medprune import Cohort, load_cohort
 from medprune.cohort import TREATED
+from medprune.disclosure import safe_count, veiled
 from medprune.quality import WHY_RESAMPLING_HARMS, Problem
 from medprune.table_one import table_one
 from medprune.treatments import Treatment, treatments_of
@@ -62,18 +63,19 @@ def show(study: Study, cohort: Cohort) -> None:
             with st.expander(f"{title} ({len(members)})", icon=":material/warning:"):
                 of_kind(study, cohort, members)
     if problems:
-        found = pd.DataFrame([_flat(problem) for problem in problems])
+        found = pd.DataFrame([_flat(problem, study.floor) for problem in problems])
         guide.csv_button(found, key="data_problems", label="All findings as CSV")
     st.markdown(f":material/balance: **Why nothing is resampled.** {plain(WHY_RESAMPLING_HARMS)}")
-    described(cohort)
-    columns(cohort)
+    described(cohort, study.floor)
+    columns(cohort, study.floor)
 
 
 def of_kind(study: Study, cohort: Cohort, members: Sequence[Problem]) -> None:
     """The findings of one kind; why they matter, and a click that several offer, stand there once."""
     before: set[str] = set()
     for problem in members:
-        st.markdown(f"- {guide.on_screen(problem.message)}")
+        message = veiled(problem.message, problem.count, study.floor)
+        st.markdown(f"- {guide.on_screen(message)}")
         last = problem is members[-1]
         if problem.why and (last or members[members.index(problem) + 1].why != problem.why):
             st.caption(f"Why it matters: {guide.on_screen(problem.why)}")
@@ -168,20 +170,20 @@ def treated(frame: pd.DataFrame, cohort: Cohort, treatments: Sequence[str]) -> C
     )
 
 
-def described(cohort: Cohort) -> None:
+def described(cohort: Cohort, floor: int) -> None:
     """Table 1."""
     with st.expander("Table 1: the patients by outcome", icon=":material/table_chart:"):
         st.caption(
             "SMD is the standardised mean difference: 0.1 is small, 0.5 is plain. No p-values: with many "
             "patients every difference is significant, with few hardly any."
         )
-        table = table_one(cohort)
+        table = table_one(cohort, floor=floor)
         smd = table["SMD"].astype(float)
         table["SMD"] = smd.map("{:.2f}".format).where(smd.notna(), "")
         guide.table(table, key="table_one")
 
 
-def columns(cohort: Cohort) -> None:
+def columns(cohort: Cohort, floor: int) -> None:
     """Every column, whether it is used, and why not."""
     with st.expander(f"All columns ({len(cohort.features)} used, {len(cohort.kept_out)} kept out)"):
         frame = cohort.all().frame
@@ -190,7 +192,7 @@ def columns(cohort: Cohort) -> None:
                 "column": [feature.name for feature in cohort.features],
                 "kind": [feature.kind for feature in cohort.features],
                 "different values": [int(frame[feature.name].nunique()) for feature in cohort.features],
-                "missing": [share(float(frame[feature.name].isna().mean())) for feature in cohort.features],
+                "missing": [_missing(frame[feature.name], floor) for feature in cohort.features],
                 "use": "feature",
             }
         )
@@ -201,9 +203,19 @@ def columns(cohort: Cohort) -> None:
         guide.table(together, key="columns")
 
 
-def _flat(problem: Problem) -> dict[str, object]:
+def _missing(values: pd.Series, floor: int) -> str:
+    """The share of missing values, or of few how many they are at the most."""
+    count = int(values.isna().sum())
+    return f"{safe_count(count, floor)} rows" if 0 < count <= floor else share(count / max(len(values), 1))
+
+
+def _flat(problem: Problem, floor: int) -> dict[str, object]:
     """One finding as a row of a CSV."""
-    value = problem.to_json() | {"column": problem.column or ""}
+    value = problem.to_json() | {
+        "column": problem.column or "",
+        "count": safe_count(problem.count, floor),
+        "message": veiled(problem.message, problem.count, floor),
+    }
     return {name: ", ".join(each) if isinstance(each, list) else each for name, each in value.items()}
 
 
