@@ -20,7 +20,9 @@ from medprune import BadInput, load_cohort
 from medprune.intake import Limits, read_model_safely, read_table_safely
 from tests.hostile.case import CANARY, Case
 
-MARKER = Path(tempfile.gettempdir()) / "medprune-hostile-marker"  # what a file that was run would leave
+MARKER = (
+    Path(tempfile.gettempdir()) / f"medprune-marker-{os.getpid()}"
+)  # what a file that was run would leave
 OUTCOME = "outcome"  # what the tables of the cases call it
 LIMITS = Limits(memory=3 * 2**30, cpu=60, wall=120.0)
 

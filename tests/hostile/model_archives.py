@@ -16,7 +16,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-MARKER = Path(tempfile.gettempdir()) / "medprune-marker-7f3a"  # a file that runs code would make this folder
+MARKER = (
+    Path(tempfile.gettempdir()) / f"medprune-marker-of-models-{os.getpid()}"
+)  # a file that runs code would make this folder
 
 
 class Running:
