@@ -343,7 +343,7 @@ VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None],
     "converter": (
         _verb("converter"),
         _converter,
-        "Print a script that turns a model which can run code into one that cannot, on your own machine.",
+        "Print a script that turns a model that can run code into a safe one.",
     ),
     "predict": (_verb("predict"), _predict, "Risks for the patients in a table."),
     "serve": (_serve, _serve_options, "Open the dashboard on this machine."),

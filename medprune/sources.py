@@ -92,13 +92,12 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
         "classes": model.classes,
         "features": model.preparation.features,
     }
-    if options.external:
-        cohort = cohort_of(options, frame, split=model.origin.split, external=True, **how)
-    elif getattr(options, "split", None) == "all":
+    if not options.external:
+        how["treatments"] = of_the_table(model.origin.treatments, options.outcome)
+    if getattr(options, "split", None) == "all" and not options.external:
         cohort = _everybody(options, frame, model.origin.split, how)
     else:
-        how["treatments"] = of_the_table(model.origin.treatments, options.outcome)
-        cohort = cohort_of(options, frame, split=model.origin.split, **how)
+        cohort = cohort_of(options, frame, split=model.origin.split, external=options.external, **how)
     check_fits(model, cohort)
     _check_positive(options.positive, model)
     used = {options.outcome, cohort.patient, *options.exclude, *model.features}

@@ -142,6 +142,7 @@ def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
         ]
     )
     widths = " → ".join(str(width) for width in model.network.spec.widths)
+    guide.warn_if_unknown(model)
     st.caption(f"On tuning patients, {cut}. Widths {widths}, {plain(model.origin.source)}.")
     with st.container(horizontal=True):
         guide.next_step("pages/3_contributions.py", "Next: what contributes")

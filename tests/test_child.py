@@ -177,15 +177,16 @@ def test_choices_travel_to_the_child() -> None:
 
 
 def test_a_model_comes_back_as_it_is_read_here(tmp_path: Path) -> None:
-    state = {"b.weight": torch.randn(3, 4).t(), "a.bias": torch.randn(4).double()}
+    first = {"b.weight": torch.randn(3, 4).t(), "b.bias": torch.randn(4).double()}
+    state = first | {"a.weight": torch.randn(2, 4), "a.bias": torch.randn(2)}
     torch.save(state, tmp_path / "m.pt")
     file = read_model_safely(tmp_path / "m.pt", name="m.pt")
-    assert list(file.tensors) == ["b.weight", "a.bias"]
+    assert list(file.tensors) == list(state)
     assert torch.equal(file.tensors["b.weight"], state["b.weight"])
-    assert file.tensors["a.bias"].dtype == torch.float32
+    assert file.tensors["b.bias"].dtype == torch.float32
     assert file.ordered
     assert "converted from float64" in file.notes[0]
-    other = safetensors.torch.save({"w": torch.ones(2, 2)}, metadata={"who": "us"})
+    other = safetensors.torch.save({"w.weight": torch.ones(2, 2)}, metadata={"who": "us"})
     assert read_model_safely(other, name="m.safetensors").metadata == {"who": "us"}
 
 

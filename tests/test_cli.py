@@ -349,7 +349,7 @@ def test_help(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     for option in ("--json", "--seed", "--quiet"):
         assert option in text
     assert cli.VERBS[verb][2] in text
-    reads = verb not in ("serve", "merge")
+    reads = verb not in ("serve", "merge", "converter")
     for option in ("DATA", "--patient", "--positive", "--exclude", "--act-at", "--time", "--horizon"):
         assert (option in text) is reads
 
