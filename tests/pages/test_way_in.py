@@ -150,7 +150,7 @@ def test_nobody_unknown_sees_a_page(app: AppTest, page: str) -> None:
         {"is_logged_in": False},
         {"sub": ""},
     ],
-    ids=str,
+    ids=["ended", "ends in words", "never ends", "not begun", "not logged in", "nobody"],
 )
 def test_a_login_that_does_not_hold_is_none(app: AppTest, claims: dict[str, Any]) -> None:
     app.secrets, app.user = AUTH, known(**claims)
