@@ -18,10 +18,10 @@ from medprune.intake.model_formats import read_model
 from medprune.intake.tensor_file import TensorFile
 from medprune.model_file import model_from
 from tests.hostile.case import CANARY, Case
+from tests.hostile.harness import check_sentence
 from tests.hostile.model_archives import MARKER
 
 DANGEROUS = ("torch.export.load", "torch.jit.load", "pickle.load", "pickle.loads", "joblib.load")
-LONGEST = 700
 DECOYS = ("decoy.bin", "../decoy.bin")
 
 
@@ -78,16 +78,6 @@ def check(case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not MARKER.exists(), "the file's code was run"
     assert sorted(here.rglob("*")) == before
     assert not list(temporary.iterdir())
-
-
-def check_sentence(sentence: str) -> None:
-    """One sentence, for a person: no traceback, no control codes, no advice to load it unsafely."""
-    assert "\n" not in sentence
-    assert sentence.endswith(".")
-    assert len(sentence) <= LONGEST
-    assert sentence.isprintable()
-    for word in ("Traceback", "weights_only", "Error:", "0x"):
-        assert word not in sentence
 
 
 def marker_gone() -> Iterator[None]:

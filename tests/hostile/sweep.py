@@ -2,7 +2,8 @@
 
 Versions are read in a confined child, many in a row. When one breaks the child off, the batch is halved
 until that version stands alone; it then counts as refused, as it does for a user, whose child reads nothing
-else. Of the others comes back what was read: column names, and every cell as text.
+else. Of the others comes back what was read: of a table its column names, and every cell as text; of a model
+its tensors' names with their shapes, and every number as text.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from medprune import BadInput
 from medprune.intake import Limits
 from medprune.intake.child import ANSWER, asked
 from medprune.intake.table_bytes import table_of
-from medprune.intake.worker import serve
+from medprune.intake.worker import serve, tensors_of
 
 LIMITS = Limits(memory=3 * 2**30, cpu=200, wall=400.0)
 BATCH = 100
@@ -57,16 +58,16 @@ def changed(data: bytes, change: Change) -> bytes:
     return data[:place] + bytes([data[place] ^ bits]) + data[place + 1 :]
 
 
-def swept(data: bytes, name: str, changes: Sequence[Change]) -> list[Seen]:
-    """What became of each version, in order."""
+def swept(data: bytes, name: str, changes: Sequence[Change], kind: str = "table") -> list[Seen]:
+    """What became of each version of a table or a model, in order."""
     seen: list[Seen] = []
     for first in range(0, len(changes), BATCH):
-        seen += _batch(data, name, changes[first : first + BATCH])
+        seen += _batch(data, name, changes[first : first + BATCH], kind)
     return seen
 
 
-def _batch(data: bytes, name: str, changes: Sequence[Change]) -> list[Seen]:
-    request = {"name": name, "changes": list(changes)}
+def _batch(data: bytes, name: str, changes: Sequence[Change], kind: str) -> list[Seen]:
+    request = {"name": name, "changes": list(changes), "kind": kind}
     try:
         with asked(
             "sweep", data, request, title=repr(name), limits=LIMITS, worker="tests.hostile.sweep"
@@ -76,16 +77,26 @@ def _batch(data: bytes, name: str, changes: Sequence[Change]) -> list[Seen]:
         if len(changes) == 1:
             return [Seen(changes[0], error.sentence, (), ())]
         half = len(changes) // 2
-        return [*_batch(data, name, changes[:half]), *_batch(data, name, changes[half:])]
+        return [*_batch(data, name, changes[:half], kind), *_batch(data, name, changes[half:], kind)]
     return [Seen(c, s, tuple(n), tuple(map(tuple, k))) for c, (s, n, k) in zip(changes, told, strict=True)]
 
 
 def _sweep(data: bytes, request: Mapping[str, Any]) -> dict[str, Any]:
     """In the child: every version, read as a user's file is."""
-    return {"seen": [_read(changed(data, tuple(c)), request["name"]) for c in request["changes"]]}
+    read = {"table": _table, "model": _model}[request["kind"]]
+    return {"seen": [read(changed(data, tuple(c)), request["name"]) for c in request["changes"]]}
 
 
-def _read(data: bytes, name: str) -> tuple[str, list[str], list[list[str]]]:
+def _model(data: bytes, name: str) -> tuple[str, list[str], list[list[str]]]:
+    try:
+        tensors = tensors_of(data, name).tensors
+    except BadInput as error:
+        return error.sentence, [], []
+    names = [f"{key} {tuple(value.shape)}" for key, value in tensors.items()]
+    return "", names, [[str(number) for number in value.ravel().tolist()] for value in tensors.values()]
+
+
+def _table(data: bytes, name: str) -> tuple[str, list[str], list[list[str]]]:
     try:
         table = table_of(data, name=name).table
     except BadInput as error:
