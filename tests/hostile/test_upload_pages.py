@@ -23,7 +23,7 @@ from tests.hostile.tables import TABLES
 from tests.pages.conftest import LONG, REPO
 from tests.pages.test_pages import go, healthy, trained, with_sample
 
-EVERY = 10  # of the cases one is offered in `make test`
+EVERY = 20  # of the cases one is offered in `make test`
 
 
 @pytest.fixture
