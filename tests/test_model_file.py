@@ -224,16 +224,17 @@ def test_widths_of_preparation_and_network_must_agree(model: RiskModel) -> None:
 
 
 def test_no_cut_and_no_flip_does_more_than_be_refused(model: RiskModel) -> None:
+    """Read here: in the child, as others' files are, 264 of them would take minutes."""
     data = model_bytes(model)
     for length in range(0, len(data) - 1, len(data) // 64):
         with pytest.raises(BadInput):
-            load_model(data[:length])
+            read_tensors(data[:length], name="m")
     rng, read = random.Random(2), 0
     for _ in range(200):
         broken = bytearray(data)
         broken[rng.randrange(len(broken))] = rng.randrange(256)
         try:
-            risks = load_model(bytes(broken)).predict_proba(patient_table(30))
+            risks = model_from(read_tensors(bytes(broken), name="m")).predict_proba(patient_table(30))
             read += 1
             assert risks.shape == (30, 2)
         except BadInput:
