@@ -330,7 +330,7 @@ def _serve(options: argparse.Namespace) -> NoReturn:
 
 
 VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None], str]] = {
-    "inspect": (_verb("inspect"), _inspect, "Who is in a table, and what is wrong with it."),
+    "inspect": (_verb("inspect", "intake_verbs"), _inspect, "Who is in a table, and what is wrong with it."),
     "train": (_verb("train"), _train, "Train a network on a table, and test it on its locked patients."),
     "score": (_verb("score"), _score, "What every weight, neuron and feature contributes."),
     "merge": (_verb("merge", "federated_verbs"), _merge, "Add up sums of several sites, then take the mean."),
@@ -341,7 +341,7 @@ VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None],
     ),
     "prune": (_verb("prune"), _prune, "Walk a path of smaller models, choose one, write its bundle."),
     "converter": (
-        _verb("converter"),
+        _verb("converter", "intake_verbs"),
         _converter,
         "Print a script that turns a model that can run code into a safe one.",
     ),

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from argparse import Namespace as Options
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +37,6 @@ from medprune.options import (
     validation_of,
 )
 from medprune.performance import check_share
-from medprune.quality import WHY_RESAMPLING_HARMS
 from medprune.ranking import SCOPES, USUAL_SCOPE
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
@@ -48,7 +45,6 @@ from medprune.sources import acting, choices_of, cohort_and_model, cohort_of, la
 from medprune.sums_file import load_scores, save_sums
 from medprune.sweep import sweep as sweep_thresholds
 from medprune.sweep import threshold_grid
-from medprune.table_one import table_one
 from medprune.tables import check_place, csv_bytes, risks_to, write_whole
 from medprune.too_good import too_good
 from medprune.training import NONE, Schedule, train_steps
@@ -58,7 +54,6 @@ T = TypeVar("T")
 
 MOST_THRESHOLDS = 10_001
 LARGEST_SEED = 2**63 - 1
-MOST_OFFERED = 3  # treatments of one finding that are written out
 UNKNOWN = "Which patients this model was trained on is unknown: its figures may flatter it. "
 RECALIBRATED = " It was trained with class weights, and its risks are recalibrated on tuning patients."
 LOG_EVERY = 10.0  # seconds between two lines of progress in a log file
@@ -75,60 +70,17 @@ def check_common(options: Options) -> None:
 # --- verbs -----------------------------------------------------------------------------------------
 
 
-def inspect(options: Options) -> Answer:
-    cohort = cohort_of(options, survey=True)
-    report = cohort.quality
-    if options.json:
-        _tell(options, cohort.notes)
-    lines = [
-        f"{report.rows} rows, {report.columns} columns; outcome {cohort.outcome}: "
-        f"{', '.join(cohort.classes)}."
-    ]
-    lines += [f"- {note}" for note in cohort.notes]
-    told: set[str] = set()
-    for problem in report.problems:
-        lines += [
-            f"- {problem.message if problem.why in told else problem.told}",
-            *_offered(problem.remedies),
-        ]
-        told.add(problem.why)
-    if report.suggested:
-        lines.append("`--treat suggested` takes the treatments that are plainly called for, and says which.")
-    if any(problem.kind == "imbalance" for problem in report.problems):
-        lines.append(WHY_RESAMPLING_HARMS)
-    value = report.to_json() | {"treated": list(cohort.treatments)}
-    if options.table_one:
-        table = table_one(cohort)
-        value["table_one"] = table.to_dict(orient="records")
-        lines.append(table.to_string(index=False))
-    return value, "\n".join(lines)
-
-
-def _offered(remedies: Sequence[str]) -> list[str]:
-    """What can be done about a finding, a line each; of many like ones, the first."""
-    lines = [f"    --treat {shlex.quote(each)}" for each in remedies[:MOST_OFFERED]]
-    more = len(remedies) - len(lines)
-    return lines + ([f"    and {more} more, see --json"] if more else [])
-
-
-def converter(options: Options) -> Answer:
-    """The script for the user's own machine; here nothing is converted, because that would run code."""
-    place = resources.files("medprune").joinpath("templates", "convert.py.txt")
-    script = place.read_text(encoding="utf-8").rstrip()
-    return {"script": script}, script
-
-
 def train(options: Options) -> Answer:
     _check_out(options, "the model")
     hidden_widths(options.hidden)
     cohort = cohort_of(options)
-    _tell(options, cohort.notes)
+    tell(options, cohort.notes)
     model = with_test_opened(_trained(options, cohort))
     measured = measure(model, cohort.test)
     path = save_model(model, options.out)
     auroc, parameters = measured.performance.auroc, measured.size.parameters
     doubt = too_good(measured.performance, cohort, model.features)
-    _tell(options, [doubt] if doubt and options.json else [])
+    tell(options, [doubt] if doubt and options.json else [])
     return (
         {"auroc": auroc, "parameters": parameters, "model": str(path)}
         | ({"too_good": doubt} if doubt else {}),
@@ -149,7 +101,7 @@ def score(options: Options) -> Answer:
     if table is None:
         cohort, model = cohort_and_model(options)
         split = cohort.all() if options.split == "all" or options.external else cohort.train
-        _tell(options, cohort.notes)
+        tell(options, cohort.notes)
     else:
         split, model = _large(options, table)
     if len(settings.get("rates", model.classes)) != len(model.classes):
@@ -199,10 +151,10 @@ def _written_scores(
     how: dict[str, Any] = {"balanced": options.balanced, "watch": _blocks(options, "scoring")}
     sums = site_sums(model, split, name, floor=floor, **how, **settings)
     save_sums(sums, options.out)
-    _tell(options, sums.cautions())
+    tell(options, sums.cautions())
     if sums.scores is not None:
         return sums.contributions()
-    _tell(options, [f"{options.out} holds class rates: merge those of all sites, then score with --rates."])
+    tell(options, [f"{options.out} holds class rates: merge those of all sites, then score with --rates."])
     return replace(_scored(options, model, split, name, balanced=options.balanced, **settings), squares=None)
 
 
@@ -245,7 +197,7 @@ def sweep(options: Options) -> Answer:
     tuning: Split | LargePatients
     if table is None:
         cohort, model = cohort_and_model(options)
-        _tell(options, cohort.notes)
+        tell(options, cohort.notes)
         train, tuning = (None, cohort.test) if options.external else (cohort.train, cohort.tuning)
         given = load_scores(options.scores, model) if options.scores else None
         scored = given or score_model(model, tuning if train is None else train, name, **settings)
@@ -294,7 +246,7 @@ def prune(options: Options) -> Answer:
     check_target(options.out)
     hidden_widths(options.hidden)
     cohort, dense = cohort_and_model(options) if options.model else (cohort_of(options), None)
-    _tell(options, cohort.notes)
+    tell(options, cohort.notes)
     model = _trained(options, cohort) if dense is None else dense
     job = run(
         model,
@@ -314,9 +266,9 @@ def prune(options: Options) -> Answer:
     folds = ""
     if job.selection is not None:
         folds = f"{job.selection.sentence} "
-        _tell(options, job.selection.warnings)
+        tell(options, job.selection.warnings)
     doubt = too_good(before.performance, cohort, model.features)
-    _tell(options, [doubt] if doubt and options.json else [])
+    tell(options, [doubt] if doubt and options.json else [])
     return (
         job.to_json() | ({"too_good": doubt} if doubt else {}),
         f"{folds}Removed {job.chosen.sparsity:.1%} of the {job.path.granularity}s: "
@@ -348,7 +300,7 @@ def _fold_bar(steps: Iterable[CrossStep], options: Options) -> Iterable[CrossSte
     """A bar over the folds, after a note of what they will cost."""
     for step in _bar(steps, "cross-validating", options, lambda step: (step.number, step.of)):
         if step.number == 0:
-            _tell(options, [f"{step.of} folds: about {step.planned_models:,} models will be trained."])
+            tell(options, [f"{step.of} folds: about {step.planned_models:,} models will be trained."])
         yield step
 
 
@@ -357,11 +309,11 @@ def predict(options: Options) -> Answer:
     bundle = load_bundle(options.bundle)
     table = large_table(options)
     if table is not None:
-        _tell(options, [in_batches(bundle.model, table)])
+        tell(options, [in_batches(bundle.model, table)])
         rows = predict_large(bundle.model, table, options.out, watch=_blocks(options, "predicting"))
         return {"rows": rows, "out": options.out}, f"Risks of {rows} rows written to {options.out}."
     frame, notes = opened(options.data, choices_of(options))
-    _tell(options, notes)
+    tell(options, notes)
     risks = bundle.predict_proba(frame)
     with risks_to(options.out, bundle.model.classes) as write:
         write(risks)
@@ -379,7 +331,7 @@ def _large(options: Options, table: LargeTable, *, bytes_a_row: int = 0) -> tupl
             "read in batches; leave --agreement out."
         )
     patients, model = large_and_model(options, table)
-    _tell(options, [in_batches(model, table, bytes_a_row=bytes_a_row), *patients.notes])
+    tell(options, [in_batches(model, table, bytes_a_row=bytes_a_row), *patients.notes])
     return patients, model
 
 
@@ -416,7 +368,7 @@ def _check_out(options: Options, what: str) -> None:
             raise BadInput(f"{options.out!r} is an input of this verb; choose another file for {what}.")
 
 
-def _tell(options: Options, notes: Iterable[str]) -> None:
+def tell(options: Options, notes: Iterable[str]) -> None:
     """What was decided or left out, a line each on standard error."""
     for note in notes if not options.quiet else ():
         sys.stderr.write(f"note: {note}\n")

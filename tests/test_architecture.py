@@ -82,7 +82,10 @@ LAYERS = (
     ("figures",),
     ("sources", "options"),
     ("verbs",),
-    ("federated_verbs",),
+    (
+        "federated_verbs",
+        "intake_verbs",
+    ),
     ("cli",),
 )
 TOP = ("__init__", "__main__")  # the public names, and `python -m medprune`

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from medprune import BadInput, Cohort, RiskModel, load_cohort
+from medprune import BadInput, Cohort, RiskModel
 from medprune.errors import listed
 from medprune.intake import read_model_safely
 from medprune.intake.adopt import (
@@ -107,17 +107,7 @@ def with_its_split(study: Study, cohort: Cohort, model: RiskModel) -> Cohort:
     if seen == cohort.record():
         return cohort
     st.info("The patients are dealt again as when this model was trained.", icon=":material/shuffle:")
-    fresh = load_cohort(
-        study.table.frame,
-        outcome=cohort.outcome,
-        patient=cohort.patient,
-        positive=cohort.positive,
-        exclude=cohort.exclude,
-        split=seen,
-        classes=model.classes,
-        treatments=cohort.treatments,
-    )
-    return study.table.noted(fresh)
+    return study.table.again(cohort, split=seen, classes=model.classes)
 
 
 # --- a file that describes itself in part -----------------------------------------------------------
@@ -152,19 +142,12 @@ def read_as(model: RiskModel, cohort: Cohort, study: Study) -> Cohort:
             f"The model reads {listed(left_out)}, which you left out of the table; choose the patients "
             "again and leave it in."
         )
-    frame = study.table.frame
-    check_columns(model, [str(name) for name in frame.columns if name != cohort.outcome])
-    fresh = load_cohort(
-        frame,
-        outcome=cohort.outcome,
-        patient=cohort.patient,
-        positive=cohort.positive,
-        exclude=cohort.exclude,
-        seed=cohort.seed,
+    check_columns(model, [str(name) for name in study.table.frame.columns if name != cohort.outcome])
+    return study.table.again(
+        cohort,
         features=model.preparation.features,
         treatments=of_the_table(cohort.treatments, cohort.outcome),
     )
-    return study.table.noted(fresh)
 
 
 # --- a file that only has weights -------------------------------------------------------------------

@@ -19,6 +19,7 @@ from medprune import (
     Path,
     RiskModel,
     Tradeoff,
+    load_cohort,
 )
 from medprune.disclosure import FLOOR
 from medprune.flow import Measured
@@ -48,6 +49,12 @@ class Table:
     licence: str = ""
     about: str = ""
     notes: tuple[str, ...] = ()  # how the file was read
+
+    def again(self, cohort: Cohort, **more: Any) -> Cohort:
+        """The cohort loaded again from this table by the same choices, but for ``more``."""
+        same = {"outcome": cohort.outcome, "patient": cohort.patient, "positive": cohort.positive}
+        same |= {"exclude": cohort.exclude, "seed": cohort.seed, "treatments": cohort.treatments}
+        return self.noted(load_cohort(self.frame, **(same | more)))
 
     def noted(self, cohort: Cohort) -> Cohort:
         """A cohort of this table, which tells how the table was read first."""

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ import pytest
 from medprune import BadInput, load_cohort
 from medprune.intake import Limits, read_model_safely, read_table_safely
 from tests.hostile.case import CANARY, Case
+from tests.hostile.sweep import Change, Seen, swept
 
 MARKER = (
     Path(tempfile.gettempdir()) / f"medprune-marker-{os.getpid()}"
@@ -70,6 +72,24 @@ def check_sentence(sentence: str) -> None:
     assert len(sentence) < 600
     for word in ("Traceback", "Error:", "Exception", "0x", "weights_only", 'File "'):
         assert word not in sentence
+
+
+def check_swept(
+    data: bytes,
+    name: str,
+    changes: Sequence[Change],
+    accepted: Callable[[str, Seen, Seen], None],
+    kind: str = "table",
+) -> list[Seen]:
+    """Each version is refused in a sentence, or ``accepted(name, whole, version)`` holds that it may be."""
+    whole, *versions = swept(data, name, [("cut", len(data), 0), *changes], kind)
+    assert whole.refused == ""
+    for version in versions:
+        if version.refused:
+            check_sentence(version.refused)
+        else:
+            accepted(name, whole, version)
+    return versions
 
 
 def resident() -> int:

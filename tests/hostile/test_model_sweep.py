@@ -15,11 +15,11 @@ import math
 
 import pytest
 
-from tests.hostile.harness import check_sentence
+from tests.hostile.harness import check_swept
 from tests.hostile.model_archives import safe, tensors, torch_file
 from tests.hostile.onnx_files import mlp
 from tests.hostile.skops_files import ordinary
-from tests.hostile.sweep import Change, Seen, cuts, flips, swept
+from tests.hostile.sweep import Change, Seen, cuts, flips
 
 FILES = {
     "m.safetensors": safe(),
@@ -30,15 +30,7 @@ FILES = {
 
 
 def check_sweep(name: str, changes: list[Change]) -> list[Seen]:
-    data = FILES[name]
-    whole, *versions = swept(data, name, [("cut", len(data), 0), *changes], kind="model")
-    assert whole.refused == ""
-    for version in versions:
-        if version.refused:
-            check_sentence(version.refused)
-        else:
-            check_accepted(name, whole, version)
-    return versions
+    return check_swept(FILES[name], name, changes, check_accepted, kind="model")
 
 
 def check_accepted(name: str, whole: Seen, version: Seen) -> None:

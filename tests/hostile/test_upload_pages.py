@@ -50,18 +50,20 @@ def shown(app: AppTest) -> str:
 
 def run_through(app: AppTest, cases: Sequence[Case], log: pytest.LogCaptureFixture, draft: str) -> None:
     study: Any = app.session_state["study"]
-    before = (study.table, study.cohort, study.model)
+    before, sentences = (study.table, study.cohort, study.model), 0
     for case in cases:
         offer(app, case)
         study = app.session_state["study"]
         assert (study.table, study.cohort, study.model) == before, f"{case} touched the work so far"
         told = getattr(study, draft)
-        refused = bool(told.sentence)
-        if case.outcome == "refused" and refused:
+        if told.sentence:  # others are refused when their patients are sorted, or accepted
+            assert case.outcome == "refused", f"{case}: {told.sentence}"
             assert on_screen(told.sentence) in [error.value for error in app.error], str(case)
+            sentences += 1
         page = shown(app)
         assert CANARY not in page + log.text, f"{case} leaked a value"
         assert "Traceback" not in page
+    assert sentences
     healthy(app.run())
 
 
