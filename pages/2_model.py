@@ -92,7 +92,9 @@ def train_here(study: Study, cohort: Cohort) -> None:
 def leaks_are_meant(cohort: Cohort) -> bool:
     """Whether there is no column that may give the outcome away, or the user wants them all the same."""
     used = {feature.name for feature in cohort.features}
-    leaks = [p.column for p in cohort.quality.problems if p.kind == "leakage" and p.column in used]
+    found = [p for p in cohort.quality.problems if p.kind == "leakage"]
+    named = dict.fromkeys(name for p in found for name in (p.column, *p.columns))  # many share a finding
+    leaks = [name for name in named if name in used]
     if not leaks:
         return True
     st.warning(

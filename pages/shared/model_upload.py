@@ -218,7 +218,7 @@ def agreement(model: RiskModel, cohort: Cohort) -> None:
     """Risks of the first patients, to be held against what the model gave elsewhere."""
     first = cohort.tuning.frame.head(5)
     risks = model.predict_proba(first)
-    shown = first.reset_index(drop=True)
+    shown = first[list(model.features)].reset_index(drop=True)
     for place, label in enumerate(model.classes):
         shown.insert(place, f"risk of {label}", risks[:, place].round(4))
     st.markdown("Compare these risks with what your model gives for the same patients:")
