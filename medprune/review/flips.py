@@ -20,17 +20,17 @@ class Flips:
     """Patients whom the second model treats differently.
 
     ``caught`` and ``missed`` have the event and are newly acted on, or no longer; ``alarmed`` and ``spared``
-    have it not.
+    have it not. Whole numbers, unless patients are weighted: then those whom they stand for.
     """
 
-    patients: int
-    caught: int
-    missed: int
-    alarmed: int
-    spared: int
+    patients: float
+    caught: float
+    missed: float
+    alarmed: float
+    spared: float
 
     @property
-    def total(self) -> int:
+    def total(self) -> float:
         return self.caught + self.missed + self.alarmed + self.spared
 
     @property
@@ -38,7 +38,7 @@ class Flips:
         """The share of patients who change side."""
         return self.total / self.patients if self.patients else 0.0
 
-    def per_1000(self, count: int) -> float:
+    def per_1000(self, count: float) -> float:
         return 1000 * count / self.patients if self.patients else 0.0
 
     def change_in_net_benefit(self, act_at: float) -> float:
@@ -47,16 +47,25 @@ class Flips:
         return (right - odds(act_at) * needless) / self.patients
 
 
-def flips(event: NDArray[np.bool_], first: Floats, second: Floats, act_at: float) -> Flips:
-    """Who changes side from the first to the second model's risks (N,), acting at ``act_at`` or more."""
+def flips(
+    event: NDArray[np.bool_], first: Floats, second: Floats, act_at: float, weight: Floats | None = None
+) -> Flips:
+    """Who changes side from the first to the second model's risks (N,), acting at ``act_at`` or more.
+
+    With weights (N,) every patient counts for as many; one of weight 0, whose outcome is unknown, for none.
+    """
     before, after = first >= act_at, second >= act_at
     up, down = after & ~before, before & ~after
+
+    def count(who: NDArray[np.bool_]) -> float:
+        return int(who.sum()) if weight is None else float(weight[who].sum())
+
     return Flips(
-        len(event),
-        caught=int((up & event).sum()),
-        missed=int((down & event).sum()),
-        alarmed=int((up & ~event).sum()),
-        spared=int((down & ~event).sum()),
+        count(np.ones(len(event), dtype=bool)),
+        caught=count(up & event),
+        missed=count(down & event),
+        alarmed=count(up & ~event),
+        spared=count(down & ~event),
     )
 
 

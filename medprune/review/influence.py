@@ -87,7 +87,7 @@ def band(
 
 
 def _reach(directions: Floats, confidence: float, draws: int, seed: int) -> float:
-    """The quantile of the largest |N(0, 1)| among figures that correlate as these directions (patients, G)."""
+    """The quantile of the largest |N(0, 1)| among figures (G,) with these directions (patients, G)."""
     if not directions.shape[1]:
         return 0.0
     correlation = directions.T @ directions

@@ -1,0 +1,70 @@
+"""Figures whose intervals are drawn, not computed: average precision and the integrated calibration index."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from patsy import dmatrix
+from sklearn.metrics import average_precision_score
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+
+from medprune.review.calibration import smoothed
+from medprune.review.logits import logits
+from medprune.review.observed import Observed
+
+Floats = NDArray[np.float64]
+BY_SPLINES = "logistic regression on natural cubic splines of the logit, 3 degrees of freedom"
+
+
+def auprc(observed: Observed, risk: Floats) -> float:
+    """The average precision, weighted; NaN where only one outcome occurs."""
+    if not 0 < observed.prevalence < 1:
+        return float("nan")
+    return float(average_precision_score(observed.event, risk, sample_weight=observed.weight))
+
+
+def ici(observed: Observed, risk: Floats) -> float:
+    """The mean distance of risk and smoothed outcome (Austin and Steyerberg 2019)."""
+    if not 0 < observed.prevalence < 1:
+        return float("nan")
+    return float(np.average(np.abs(risk - curve(observed, risk)), weights=observed.weights))
+
+
+def curve(observed: Observed, risk: Floats, at: Floats | None = None) -> Floats:
+    """The share with the event among patients of about each risk (N,), or at given risks.
+
+    The named smoother of :mod:`medprune.review.calibration`; weights it cannot take, and for weighted
+    patients the curve is :data:`BY_SPLINES` instead.
+    """
+    if observed.weight is None:
+        fitted = smoothed(observed.event, risk, quick=at is None)
+        if at is None:
+            return fitted
+        order = np.argsort(risk)
+        found: Floats = np.interp(at, risk[order], fitted[order])
+        return found
+    return _by_splines(observed, risk, risk if at is None else at)
+
+
+def _by_splines(observed: Observed, risk: Floats, at: Floats) -> Floats:
+    flat = np.full(len(at), observed.prevalence)
+    lp, there = logits(risk)[0], logits(at)[0]
+    if np.ptp(lp) == 0:
+        return flat
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", PerfectSeparationWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        try:
+            basis = dmatrix("cr(x, df=3) - 1", {"x": lp})
+            fit = sm.GLM(
+                observed.event.astype(float), basis, family=sm.families.Binomial(),
+                var_weights=observed.weights,
+            ).fit()  # fmt: skip
+            new = dmatrix(basis.design_info, {"x": np.clip(there, lp.min(), lp.max())})
+            found: Floats = fit.predict(new)
+            return found
+        except (PerfectSeparationWarning, np.linalg.LinAlgError, ValueError):
+            return flat
