@@ -7,7 +7,6 @@ import warnings
 import numpy as np
 import statsmodels.api as sm
 from numpy.typing import NDArray
-from patsy import dmatrix
 from sklearn.metrics import average_precision_score
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
@@ -16,7 +15,8 @@ from medprune.review.logits import logits
 from medprune.review.observed import Observed
 
 Floats = NDArray[np.float64]
-BY_SPLINES = "logistic regression on natural cubic splines of the logit, 3 degrees of freedom"
+BY_SPLINES = "logistic regression on a restricted cubic spline of the logit, 3 knots"
+KNOTS = (0.1, 0.5, 0.9)  # quantiles of the logit (Harrell 2015, section 2.4.6)
 
 
 def auprc(observed: Observed, risk: Floats) -> float:
@@ -58,13 +58,27 @@ def _by_splines(observed: Observed, risk: Floats, at: Floats) -> Floats:
         warnings.simplefilter("error", PerfectSeparationWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
         try:
-            basis = dmatrix("cr(x, df=3) - 1", {"x": lp})
+            knots = np.quantile(lp, KNOTS)
             fit = sm.GLM(
-                observed.event.astype(float), basis, family=sm.families.Binomial(),
+                observed.event.astype(float), _spline(lp, knots), family=sm.families.Binomial(),
                 var_weights=observed.weights,
             ).fit()  # fmt: skip
-            new = dmatrix(basis.design_info, {"x": np.clip(there, lp.min(), lp.max())})
-            found: Floats = fit.predict(new)
+            found: Floats = fit.predict(_spline(there, knots))
             return found
         except (PerfectSeparationWarning, np.linalg.LinAlgError, ValueError):
             return flat
+
+
+def _spline(x: Floats, knots: Floats) -> Floats:
+    """A cubic between three knots and straight lines beyond (N, 3): constant, line, bend."""
+    first, middle, last = knots
+    if first == last:
+        return np.stack([np.ones(len(x)), x], axis=1)
+
+    def cubed(knot: float) -> Floats:
+        above: Floats = np.clip(x - knot, 0, None) ** 3
+        return above
+
+    bend = cubed(first) - cubed(middle) * (last - first) / max(last - middle, 1e-9)
+    bend += cubed(last) * (middle - first) / max(last - middle, 1e-9)
+    return np.stack([np.ones(len(x)), x, bend / (last - first) ** 2], axis=1)
