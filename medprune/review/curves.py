@@ -27,7 +27,7 @@ class Curves:
     ``risks`` (2, P) and ``shares`` (2, P): a calibration curve each, from the 1st to the 99th percentile of
     the risks. ``act_at`` (T,), ``benefit`` (2, T) and ``everybody`` (T,): the decision curves, and
     ``range`` the risks somebody may act on. ``histogram`` (2 models, 2 outcomes, bins): how many patients
-    without and with the event have risks in each of the ``edges``.
+    without and with the event have risks in each of the ``edges``. ``at`` is the risk that is acted on.
     """
 
     risks: Floats
@@ -38,6 +38,13 @@ class Curves:
     range: tuple[float, float]
     edges: Floats
     histogram: Floats
+    at: float
+
+    @property
+    def worst_change(self) -> float:
+        """The largest fall of net benefit over the range, as a change; 0 when there is none."""
+        inside = (self.act_at >= self.range[0]) & (self.act_at <= self.range[1])
+        return float(min(0.0, *(self.benefit[1] - self.benefit[0])[inside]))
 
     def to_json(self) -> dict[str, Any]:
         """Without the histogram, whose counts may be small."""
@@ -85,6 +92,7 @@ def curves(
         histogram=np.array(
             [[np.histogram(r[known & (observed.event == e)], BINS)[0] for e in (False, True)] for r in models]
         ).astype(float),
+        at=act_at,
     )
 
 

@@ -28,10 +28,11 @@ class Flips:
     missed: float
     alarmed: float
     spared: float
+    moved: float = 0  # of more than two classes: from one wrong class to another
 
     @property
     def total(self) -> float:
-        return self.caught + self.missed + self.alarmed + self.spared
+        return self.caught + self.missed + self.alarmed + self.spared + self.moved
 
     @property
     def rate(self) -> float:
@@ -67,6 +68,15 @@ def flips(
         alarmed=count(up & ~event),
         spared=count(down & ~event),
     )
+
+
+def moves(outcome: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Flips:
+    """Who is put in another class (N,) of more than two: caught is who is now in the right one, missed who no
+    longer is; nobody is alarmed or spared."""
+    changed = first != second
+    caught, missed = changed & (second == outcome), changed & (first == outcome)
+    moved = changed & ~caught & ~missed
+    return Flips(len(outcome), int(caught.sum()), int(missed.sum()), 0, 0, int(moved.sum()))
 
 
 def noise_floor(dense: Floats, refits: Sequence[Floats], act_at: float) -> Floats:

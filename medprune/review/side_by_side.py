@@ -71,6 +71,16 @@ class SideBySide:
     raw_flips: Flips | None = None
     raw_curves: Curves | None = None
 
+    @property
+    def treat_all(self) -> float:
+        """The net benefit of acting on everybody."""
+        return float(self.curves.everybody[self.curves.act_at == self.curves.at][0])
+
+    @property
+    def simplest(self) -> float:
+        """The net benefit of the better of acting on everybody and on nobody."""
+        return max(self.treat_all, 0.0)
+
     def doubt(self, loss: float) -> float:
         """The probability that net benefit fell by more than ``loss``, by its normal approximation."""
         change = self.change["net_benefit"]
@@ -178,6 +188,16 @@ def _alone(observed: Observed, risk: Floats, found: Mapping[str, Figure]) -> dic
             "observed_over_expected": textbook.observed_over_expected,
         }
     return estimates
+
+
+def auroc_of_two(observed: Observed, dense: Floats, pruned: Floats) -> tuple[Estimate, Estimate, Estimate]:
+    """The AUROC of both models, and the change."""
+    before, after = influence.auroc(observed, dense), influence.auroc(observed, pruned)
+    if observed.is_simple:
+        found = paired_auroc(observed.event, dense, pruned)
+        return found.first, found.second, found.difference
+    who = observed.patients
+    return before.estimate(who), after.estimate(who), (after - before).estimate(who)
 
 
 def _auroc_change(observed: Observed, dense: Floats, other: Floats, found: Estimate) -> Estimate:
