@@ -352,7 +352,7 @@ def chosen(study: Study, candidate: Candidate, path: Path) -> None:
         icon=":material/check_circle:",
     )
     guide.no_longer_needed(dense, candidate, path.prices)
-    guide.next_step("pages/7_export.py", "Next: export")
+    guide.next_step("pages/6_review.py", "Next: review")
 
 
 study = session.study()

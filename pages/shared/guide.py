@@ -85,8 +85,11 @@ def _so_far(study: Study) -> list[tuple[str, str]]:
         told.append(
             ("Chosen", f"{share(study.chosen.sparsity)} removed, {study.chosen.parameters:,} parameters")
         )
+    done = {key: each.review for key, each in study.reviews.items() if each.review is not None}
+    if done:
+        told.append(("Review", f"{len(done)} done; test opened for {study.test_openings}"))
     if study.finished is not None:
-        told.append(("Bundle", "ready to download, not reviewed"))
+        told.append(("Bundle", "ready to download"))
     return told
 
 
@@ -198,9 +201,10 @@ class Tile:
     value: str
     change: str | None = None
     help: str | None = None
+    note: str | None = None  # beside the change, such as its interval
 
 
-def tiles(row: Sequence[Tile]) -> None:
+def tiles(row: Sequence[Tile], width: int = TILE_WIDTH) -> None:
     """Numbers side by side; they wrap on a narrow screen."""
     with st.container(horizontal=True, gap="small"):
         for tile in row:
@@ -212,7 +216,8 @@ def tiles(row: Sequence[Tile]) -> None:
                 delta_arrow="auto" if (tile.change or "").startswith(("+", "-")) else "off",
                 help=tile.help,
                 border=True,
-                width=TILE_WIDTH,
+                width=width,
+                delta_description=tile.note,
             )
 
 
