@@ -19,14 +19,20 @@ MARKS = {  # never the colour alone
     FAIL: ":red-badge[:material/cancel: Fail]",
     NOT_ASSESSABLE: ":gray-badge[:material/help: Not assessable]",
 }
+HEADS = {
+    PASS: ":green[:material/check_circle:] Pass",
+    WARN: ":orange[:material/warning:] Warn",
+    FAIL: ":red[:material/cancel:] Fail",
+    NOT_ASSESSABLE: ":gray[:material/help:] Not assessable",
+}
 FEW_FLIPS = "Few patients are handled differently; how many is not shown, as small counts are hidden."
 SAID = {  # the same thing for either reader
-    "auroc": ("How well it ranks (AUROC)", "AUROC"),
-    "net_benefit": ("Worth of acting (net benefit)", "Net benefit"),
-    "missed": ("Newly missed, of 1,000", "Missed (event, down), per 1,000"),
-    "caught": ("Newly caught, of 1,000", "Caught (event, up), per 1,000"),
-    "moved_missed": ("No longer in their class, of 1,000", "Right to wrong, per 1,000"),
-    "moved_caught": ("Now in their class, of 1,000", "Wrong to right, per 1,000"),
+    "auroc": ("Ranking (AUROC)", "AUROC"),
+    "net_benefit": ("Worth (net benefit)", "Net benefit"),
+    "missed": ("Newly missed, of 1,000", "Missed (event ↓), of 1,000"),
+    "caught": ("Newly caught, of 1,000", "Caught (event ↑), of 1,000"),
+    "moved_missed": ("Newly put wrong, of 1,000", "Right to wrong, of 1,000"),
+    "moved_caught": ("Newly put right, of 1,000", "Wrong to right, of 1,000"),
     "spared": ("Tests no longer needed", "Inputs removed"),
     "checks": ("Nine questions to this model", "The gate, G0 to G8"),
     "pictures": ("In pictures", "Calibration, net benefit, risk distribution, reclassification"),
@@ -92,10 +98,15 @@ def told(check: Check, review: Review, floor: int) -> str:
 def in_detail(check: Check) -> str:
     """A check's numbers for the data scientist."""
     parts = [
-        f"{name} {number(value)}"
+        f"{name} {_figure(float(value))}"
         for name, value in (("estimate", check.estimate), ("limit", check.margin))
         if not math.isnan(value)
     ]
     if not math.isnan(check.low):
         parts.insert(1, f"{number(check.low)} to {number(check.high)}")
     return plain("; ".join([*parts, f"ground: {check.ground}"]))
+
+
+def _figure(value: float) -> str:
+    """Counts whole, all else with three decimals."""
+    return f"{value:,.0f}" if value >= 1 and value.is_integer() else number(value)

@@ -205,20 +205,28 @@ class Tile:
 
 
 def tiles(row: Sequence[Tile], width: int = TILE_WIDTH) -> None:
-    """Numbers side by side; they wrap on a narrow screen."""
+    """Numbers side by side; they wrap on a narrow screen. A note stands below its number."""
     with st.container(horizontal=True, gap="small"):
         for tile in row:
-            st.metric(
-                tile.label,
-                tile.value,
-                tile.change,
-                delta_color="off",  # an arrow and a number; whether that is good is for the reader
-                delta_arrow="auto" if (tile.change or "").startswith(("+", "-")) else "off",
-                help=tile.help,
-                border=True,
-                width=width,
-                delta_description=tile.note,
-            )
+            if tile.note is None:
+                _metric(tile, border=True, width=width)
+                continue
+            with st.container(border=True, width=width, gap="xxsmall"):
+                _metric(tile, border=False, width="stretch")
+                st.caption(tile.note)
+
+
+def _metric(tile: Tile, *, border: bool, width: int | Literal["stretch"]) -> None:
+    st.metric(
+        tile.label,
+        tile.value,
+        tile.change,
+        delta_color="off",  # an arrow and a number; whether that is good is for the reader
+        delta_arrow="auto" if (tile.change or "").startswith(("+", "-")) else "off",
+        help=tile.help,
+        border=border,
+        width=width,
+    )
 
 
 def chart(figure: go.Figure, *, key: str, alt: str, select: bool = False) -> Any:

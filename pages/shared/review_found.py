@@ -13,7 +13,7 @@ from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN
 from medprune.review.side_by_side import FIGURES, SideBySide
 from medprune.review.wording import interval, number, signed
 from pages.shared import guide
-from pages.shared.depth import FEW_FLIPS, MARKS, SCIENTIST, few_flips, in_detail, say, told
+from pages.shared.depth import FEW_FLIPS, HEADS, MARKS, SCIENTIST, few_flips, in_detail, say, told
 from pages.shared.guide import Tile, plain
 
 WIDE = 210
@@ -34,7 +34,7 @@ def answer(review: Review, floor: int) -> None:
     gate = told(next(check for check in review.checks if check.id == "G4"), review, floor)
     worst = [check for check in review.checks if check.state == review.gate]
     because = "" if review.gate == PASS else f" Because of: {', '.join(plain(c.title) for c in worst)}."
-    st.markdown(f"### {MARKS[review.gate]}")
+    st.markdown(f"### {HEADS[review.gate]}")
     st.markdown(f"**{gate}**{because}")
     st.caption(AFTER[review.gate] + FOOTER)
 

@@ -59,7 +59,7 @@ def other_thresholds(review: Review, klass: int, depth: str, floor: int) -> None
                 for title, count in (
                     ("Newly missed", flips.missed),
                     ("Newly caught", flips.caught),
-                    ("Newly flagged without it", flips.alarmed),
+                    ("False alarms", flips.alarmed),
                     ("Spared", flips.spared),
                 )
             ),
@@ -94,9 +94,10 @@ def changed(review: Review, depth: str, floor: int) -> None:
     found["change"] = found["change"].map(WHAT_HAPPENS)
     risks = {"original": "risk, original", "smaller": "risk, smaller"} if review.is_binary else {}
     shown = found.rename(columns=risks)
-    percent = st.column_config.NumberColumn(format="percent")
+    percent = st.column_config.NumberColumn(format="%.1f %%")
+    on_screen = shown.assign(**{name: 100 * shown[name] for name in risks.values()})
     st.dataframe(
-        shown.head(guide.SMALL_TABLE), hide_index=True, key="table_changed",
+        on_screen.head(guide.SMALL_TABLE), hide_index=True, key="table_changed",
         height=guide.table_height(shown), column_config=dict.fromkeys(risks.values(), percent),
     )  # fmt: skip
     st.caption(
@@ -121,7 +122,7 @@ def forecast_told(found: Forecast, whose: str, floor: int) -> str:
     )
     if np.isnan(found.foretold):
         return told
-    return f"{told} Its margin alone foretells who changes with an AUROC of {number(found.foretold)}."
+    return f"{told} The original's margin alone foretells this with an AUROC of {number(found.foretold)}."
 
 
 def forecast_after(review: Review, depth: str, floor: int) -> None:
@@ -261,7 +262,7 @@ def unseen(found: WhatIf) -> None:
         {
             "input": gone["feature"],
             "this patient": [_cell(value) for value in gone["value"]],
-            "added to the original's risk": [f"{100 * v:+.1f} points" for v in gone["dense"]],
+            "in the original": [f"{100 * v:+.1f} points" for v in gone["dense"]],
         }
     )  # fmt: skip
     st.dataframe(table, hide_index=True, key="table_unseen", height=guide.table_height(table))
