@@ -28,13 +28,13 @@ HEADS = {
 FEW_FLIPS = "Few patients are handled differently; how many is not shown, as small counts are hidden."
 SAID = {  # the same thing for either reader
     "auroc": ("Ranking (AUROC)", "AUROC"),
-    "net_benefit": ("Worth (net benefit)", "Net benefit"),
-    "missed": ("Newly missed, of 1,000", "Missed (event ↓), of 1,000"),
-    "caught": ("Newly caught, of 1,000", "Caught (event ↑), of 1,000"),
-    "moved_missed": ("Newly put wrong, of 1,000", "Right to wrong, of 1,000"),
-    "moved_caught": ("Newly put right, of 1,000", "Wrong to right, of 1,000"),
-    "spared": ("Tests no longer needed", "Inputs removed"),
-    "checks": ("Nine questions to this model", "The gate, G0 to G8"),
+    "net_benefit": ("Worth of acting", "Net benefit"),
+    "missed": ("Newly missed", "Missed (event ↓)"),
+    "caught": ("Newly caught", "Caught (event ↑)"),
+    "moved_missed": ("Newly put wrong", "Right to wrong"),
+    "moved_caught": ("Newly put right", "Wrong to right"),
+    "spared": ("Tests spared", "Inputs removed"),
+    "checks": ("What was asked of this model", "The gate, G0 to G8"),
     "pictures": ("In pictures", "Calibration, net benefit, risk distribution, reclassification"),
     "calibration": (
         "On the dotted line, patients who were given a risk had the event just as often. Above it the model "

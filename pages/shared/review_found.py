@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from medprune.figures import calibration_plot, decision_curves, flip_bars, risk_distribution
+from medprune.markup import seen
 from medprune.review import Review
 from medprune.review.counted import changed_sides, per_1000
 from medprune.review.estimate import Estimate
@@ -16,7 +17,6 @@ from pages.shared import guide
 from pages.shared.depth import FEW_FLIPS, HEADS, MARKS, SCIENTIST, few_flips, in_detail, say, told
 from pages.shared.guide import Tile, plain
 
-WIDE = 210
 AFTER = {
     PASS: "No evidence of harm beyond the limits you set, in these data. ",
     WARN: "Read what is marked before you go on. ",
@@ -51,11 +51,11 @@ def tiles(review: Review, depth: str, floor: int) -> None:
     for name in ("missed", "caught"):
         label = say(name if review.is_binary else f"moved_{name}", depth)
         found = per_1000(review, sides[name])
-        note = f"95% CI {found.low:.0f} to {found.high:.0f}"
+        note = f"of 1,000; 95% CI {found.low:.0f} to {found.high:.0f}"
         shown.append(Tile(label, "hidden") if few else Tile(label, f"{found.value:.0f}", note=note))
     before = len(review.dense_model.features)
     shown.append(Tile(say("spared", depth), f"{len(review.removed)}", note=f"of {before}"))
-    guide.tiles(shown, WIDE)
+    guide.tiles(shown)
     if review.removed:
         st.markdown(f"**It no longer needs:** {', '.join(plain(name) for name in review.removed)}.")
 
@@ -85,7 +85,7 @@ def klass_of(review: Review) -> int:
         return 1
     picked: int = st.selectbox(
         "Class, against the others", range(len(review.classes)),
-        format_func=lambda k: plain(review.classes[k]), key="review_class",
+        format_func=lambda k: seen(review.classes[k]), key="review_class",
     )  # fmt: skip
     return picked
 

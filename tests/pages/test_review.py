@@ -82,6 +82,7 @@ def ready(app: AppTest, chosen: tuple[Cohort, Path, Table]) -> AppTest:
     study = study_of(app)
     study.use_table(table, cohort)
     study.use_model(path.dense.model, [])
+    study.paths[study.scoring] = path
     study.choose(path.candidates[-1], path)
     return app
 
@@ -238,7 +239,8 @@ def test_patients_leave_only_when_asked_twice(looked: AppTest) -> None:
 
 def test_single_patients_are_not_shown_where_small_counts_are_hidden(looked: AppTest) -> None:
     ready = looked
-    healthy(ready.toggle(key="floor").set_value(True).run())
+    study_of(ready).floor = 10
+    healthy(ready.run())
     assert "single patients with them" in texts(ready)
     assert not [each for each in ready.dataframe if "row" in each.value.columns]
     missed = next(tile for tile in ready.metric if "missed" in tile.label.lower())
@@ -252,7 +254,7 @@ def test_what_if_for_one_patient(looked: AppTest) -> None:
     ready = looked
     review = review_of(ready)
     row = int(review.split.rows[0]) + 1
-    ready.selectbox(key="what_if_patient").set_value(None)
+    ready.selectbox(key="what_if_patient").set_value(0)
     healthy(ready.run())
     healthy(ready.number_input(key="what_if_row").set_value(row).run())
     risk = next(tile.value for tile in ready.metric if tile.label == "Original: risk")
