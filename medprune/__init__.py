@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from medprune.performance import Performance, performance
     from medprune.quantisation import quantise
     from medprune.recalibration import fit_recalibration
+    from medprune.review import Limits, Override, Review, read_limits, review, review_steps
     from medprune.scoring import Contributions
     from medprune.settings_search import search_settings
     from medprune.site_counts import Floor
@@ -53,10 +54,13 @@ __all__ = [
     "Drops",
     "Floor",
     "LargeTable",
+    "Limits",
     "Mask",
     "MedPruneError",
+    "Override",
     "Path",
     "Performance",
+    "Review",
     "RiskModel",
     "Schedule",
     "Selection",
@@ -85,6 +89,9 @@ __all__ = [
     "prune",
     "prune_steps",
     "quantise",
+    "read_limits",
+    "review",
+    "review_steps",
     "save_model",
     "save_sums",
     "score",
@@ -123,6 +130,7 @@ _HOMES = {
     "performance": ("Performance", "performance"),
     "quantisation": ("quantise",),
     "recalibration": ("fit_recalibration",),
+    "review": ("Limits", "Override", "Review", "read_limits", "review", "review_steps"),
     "scoring": ("Contributions",),
     "settings_search": ("search_settings",),
     "site_counts": ("Floor",),

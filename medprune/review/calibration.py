@@ -65,15 +65,16 @@ def calibration(event: NDArray[np.bool_], risk: Floats) -> Calibration:
     )
 
 
-def smoothed(event: NDArray[np.bool_], risk: Floats) -> Floats:
+def smoothed(event: NDArray[np.bool_], risk: Floats, *, quick: bool = False) -> Floats:
     """The share with the event among patients of about each risk (N,), by :data:`SMOOTHER`.
 
     The library's usual three robust rounds would treat the rarer outcome as outliers: none are made.
+    ``quick`` joins local lines as for many patients, a hundred times faster and the same to about 1e-4.
     """
     spread = float(np.ptp(risk))
     if spread == 0:
         return np.full(len(risk), float(event.mean()))
-    delta = 0.01 * spread if len(risk) > MANY else 0.0
+    delta = 0.01 * spread if quick or len(risk) > MANY else 0.0
     curve: Floats = sm.nonparametric.lowess(
         event.astype(float), risk, frac=SPAN, it=0, delta=delta, return_sorted=False
     )

@@ -20,25 +20,26 @@ class Flips:
     """Patients whom the second model treats differently.
 
     ``caught`` and ``missed`` have the event and are newly acted on, or no longer; ``alarmed`` and ``spared``
-    have it not.
+    have it not. Whole numbers, unless patients are weighted: then those whom they stand for.
     """
 
-    patients: int
-    caught: int
-    missed: int
-    alarmed: int
-    spared: int
+    patients: float
+    caught: float
+    missed: float
+    alarmed: float
+    spared: float
+    moved: float = 0  # of more than two classes: from one wrong class to another
 
     @property
-    def total(self) -> int:
-        return self.caught + self.missed + self.alarmed + self.spared
+    def total(self) -> float:
+        return self.caught + self.missed + self.alarmed + self.spared + self.moved
 
     @property
     def rate(self) -> float:
         """The share of patients who change side."""
         return self.total / self.patients if self.patients else 0.0
 
-    def per_1000(self, count: int) -> float:
+    def per_1000(self, count: float) -> float:
         return 1000 * count / self.patients if self.patients else 0.0
 
     def change_in_net_benefit(self, act_at: float) -> float:
@@ -47,17 +48,35 @@ class Flips:
         return (right - odds(act_at) * needless) / self.patients
 
 
-def flips(event: NDArray[np.bool_], first: Floats, second: Floats, act_at: float) -> Flips:
-    """Who changes side from the first to the second model's risks (N,), acting at ``act_at`` or more."""
+def flips(
+    event: NDArray[np.bool_], first: Floats, second: Floats, act_at: float, weight: Floats | None = None
+) -> Flips:
+    """Who changes side from the first to the second model's risks (N,), acting at ``act_at`` or more.
+
+    With weights (N,) every patient counts for as many; one of weight 0, whose outcome is unknown, for none.
+    """
     before, after = first >= act_at, second >= act_at
     up, down = after & ~before, before & ~after
+
+    def count(who: NDArray[np.bool_]) -> float:
+        return int(who.sum()) if weight is None else float(weight[who].sum())
+
     return Flips(
-        len(event),
-        caught=int((up & event).sum()),
-        missed=int((down & event).sum()),
-        alarmed=int((up & ~event).sum()),
-        spared=int((down & ~event).sum()),
+        count(np.ones(len(event), dtype=bool)),
+        caught=count(up & event),
+        missed=count(down & event),
+        alarmed=count(up & ~event),
+        spared=count(down & ~event),
     )
+
+
+def moves(outcome: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Flips:
+    """Who is put in another class (N,) of more than two: caught is who is now in the right one, missed who no
+    longer is; nobody is alarmed or spared."""
+    changed = first != second
+    caught, missed = changed & (second == outcome), changed & (first == outcome)
+    moved = changed & ~caught & ~missed
+    return Flips(len(outcome), int(caught.sum()), int(missed.sum()), 0, 0, int(moved.sum()))
 
 
 def noise_floor(dense: Floats, refits: Sequence[Floats], act_at: float) -> Floats:

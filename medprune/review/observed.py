@@ -77,8 +77,6 @@ class Observed:
         if not 0 < prevalence < 1:
             raise BadInput(f"The prevalence must lie between 0 and 1, got {prevalence:g}.")
         if not 0 < now < 1:
-            raise BadInput(
-                "These patients all have the same outcome: no weights give them another prevalence."
-            )
+            raise BadInput("These patients all have one outcome: no weights give them another prevalence.")
         factor = np.where(self.event, prevalence / now, (1 - prevalence) / (1 - now))
         return replace(self, weight=self.weights * factor)

@@ -143,6 +143,7 @@ def subgroup_changes(
     act_at: float,
     *,
     allowed: float = ALLOWED,
+    measures: Sequence[str] = tuple(MEASURES),
     seed: int = 0,
 ) -> SubgroupReview:
     """What becomes of each group between two models' risks (N,) of the observed rows, acting at ``act_at``.
@@ -150,18 +151,20 @@ def subgroup_changes(
     A group passes when the lower ends of the bands of both the change of sensitivity and of net benefit lie
     above minus ``allowed``; it fails when the upper end of either lies below; it warns in between. The bands
     hold over groups, for one figure at a time: a pass takes both, which needs no further adjustment.
+    ``measures`` are the figures looked at; those that a group is judged by are among them in any case.
     ``seed`` is that of the bands' draws. Raises BadInput for arrays that do not go together.
     """
     _check(observed, dense, pruned, groups, allowed)
     odds(act_at)
+    pair = _Pair(observed, dense, pruned, act_at)
     ours = [_Ours.of(group, observed) for group in groups]
     found: list[dict[str, GroupChange]] = [{} for _ in groups]
-    for name, measure in MEASURES.items():
-        for place, change in enumerate(_changes(measure, _Pair(observed, dense, pruned, act_at), ours, seed)):
+    for name in dict.fromkeys((*measures, *JUDGED_BY)):
+        for place, change in enumerate(_changes(_measure(name), pair, ours, seed)):
             found[place][name] = change
     return SubgroupReview(
         tuple(
-            _reviewed(our, _Pair(observed, dense, pruned, act_at).take(our.inside), changes, allowed)
+            _reviewed(our, pair.take(our.inside), changes, allowed)
             for our, changes in zip(ours, found, strict=True)
         ),
         act_at,
@@ -204,6 +207,12 @@ class _Ours:
         return cls(
             group, inside, outside, _are_enough(observed.take(inside)), _are_enough(observed.take(outside))
         )
+
+
+def _measure(name: str) -> Measure:
+    if name not in MEASURES:
+        raise BadInput(f"A figure must be one of {', '.join(MEASURES)}, got {name!r}.")
+    return MEASURES[name]
 
 
 def _are_enough(observed: Observed) -> bool:

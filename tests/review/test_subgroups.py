@@ -195,7 +195,7 @@ def test_bands_cover_all_groups_at_once_and_chance_is_not_called_harm() -> None:
         observed, dense, pruned = patients(seed)
         groups = [*parts(1_500, 4), Group("low", ("x",), np.arange(1_500) < 700)]
         groups.append(Group("high", ("x",), np.arange(1_500) >= 700))
-        review = subgroup_changes(observed, dense, pruned, groups, ACT_AT, seed=seed)
+        review = subgroup_changes(observed, dense, pruned, groups, ACT_AT, measures=(), seed=seed)
         for name in JUDGED_BY:
             bands = [group.changes[name].band for group in review.groups]
             hits[name] += all(each.low <= 0 <= each.high for each in bands)
@@ -299,4 +299,6 @@ def test_arrays_that_do_not_go_together_are_refused() -> None:
         subgroup_changes(observed, dense, pruned, parts(99, 1), ACT_AT)
     with pytest.raises(BadInput, match="must lie between 0 and 1"):
         subgroup_changes(observed, dense, pruned, parts(100, 1), ACT_AT, allowed=0)
+    with pytest.raises(BadInput, match="got 'f1'"):
+        subgroup_changes(observed, dense, pruned, parts(100, 1), ACT_AT, measures=["f1"])
     assert band([], observed.patients) == ()

@@ -1,0 +1,100 @@
+"""What a review can lean on: whose patients these are, how often they were looked at, and the file itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medprune.cohort import Split
+from medprune.model import RiskModel
+from medprune.onnx_run import onnx_risks
+from medprune.performance import decisions
+from medprune.splits import NOWHERE, SPLITS, TEST
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the checks G0 and G8 look at.
+
+    ``overlap``: reviewed patients who were in the models' train or tuning split, :data:`UNKNOWN` when
+    nobody can say. ``configurations``: models scored on these test patients so far, this one included.
+    ``searched``: candidates among which this one was chosen, on tuning patients. ``locked`` is the hash of
+    the limits that were set before test was opened, None where none were; ``loosened`` whether those in
+    force allow more; ``moved`` whether another risk is acted on than when test was opened.
+    """
+
+    overlap: int
+    configurations: int
+    searched: int | None = None
+    locked: str | None = None
+    loosened: bool = False
+    moved: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "overlap": None if self.overlap == UNKNOWN else self.overlap,
+            "configurations_on_test": self.configurations,
+            "candidates_on_tuning": self.searched,
+            "limits_locked": self.locked,
+            "limits_loosened": self.loosened,
+            "act_at_moved": self.moved,
+        }
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How far the exported file's risks lie from the model's, on the reviewed rows; ``flips`` it adds."""
+
+    difference: float
+    flips: int
+    int8_difference: float | None = None
+    int8_flips: int | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "largest_difference": self.difference,
+            "flips": self.flips,
+            "int8_largest_difference": self.int8_difference,
+            "int8_flips": self.int8_flips,
+        }
+
+
+def overlap(split: Split, *models: RiskModel) -> int:
+    """How many of the reviewed patients the models were trained or tuned on; UNKNOWN when one cannot say."""
+    if any(model.may_know_the_patients for model in models):
+        return UNKNOWN
+    seen = np.zeros(len(split), dtype=bool)
+    for model in models:
+        assert model.origin.split is not None
+        places = model.origin.split.splits_of(split.patients)
+        seen |= (places != NOWHERE) & (places != TEST)
+    return len(np.unique(split.patients[seen]))
+
+
+def is_test_of(split: Split, model: RiskModel) -> bool:
+    """Whether these are the locked test patients that the model carries."""
+    record = model.origin.split
+    return record is not None and bool((record.splits_of(split.patients) == SPLITS.index("test")).any())
+
+
+def fidelity(
+    model: RiskModel, split: Split, file: bytes, act_at: float, int8: bytes | None = None
+) -> Fidelity:
+    """Run the exported model.onnx, and its int8 twin, on the reviewed rows, against the model in memory."""
+    expected = model.predict_proba(split.frame)
+    difference, flips = _apart(expected, onnx_risks(file, model.preparation, split.frame), act_at)
+    if int8 is None:
+        return Fidelity(difference, flips)
+    return Fidelity(
+        difference, flips, *_apart(expected, onnx_risks(int8, model.preparation, split.frame), act_at)
+    )
+
+
+def _apart(expected: NDArray[np.float64], found: NDArray[np.float64], act_at: float) -> tuple[float, int]:
+    changed = decisions(expected, act_at) != decisions(found, act_at)
+    return float(np.abs(expected - found).max()), int(changed.sum())

@@ -1,0 +1,169 @@
+"""What a review found: both models on the same patients, every figure, and the gate."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from medprune.cohort import Split
+from medprune.compaction import compact
+from medprune.model import RiskModel
+from medprune.performance import BINARY, Performance, decisions, performance
+from medprune.review import checks
+from medprune.review.estimate import Estimate
+from medprune.review.evidence import Evidence, Fidelity
+from medprune.review.flips import Flips
+from medprune.review.floor import Floor
+from medprune.review.gate import Check, Override, overall
+from medprune.review.limits import Limits
+from medprune.review.multiclass import Pair
+from medprune.review.side_by_side import SideBySide
+from medprune.size import Size, size_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Review:
+    """Two models on the same patients. ``sides`` has one entry for two classes, else one for every class.
+
+    ``flips`` and ``floor`` count changed decisions; ``foretold`` is how well the dense model's margin told
+    who would change (an AUROC). ``dense_risks`` and ``pruned_risks`` (N, classes) stay in memory: nothing
+    of one patient is written by :meth:`to_json`.
+    """
+
+    split: Split
+    classes: tuple[str, ...]
+    act_at: float
+    dense_model: RiskModel
+    pruned_model: RiskModel
+    dense_risks: Floats
+    pruned_risks: Floats
+    sides: tuple[SideBySide, ...]
+    auroc: tuple[Estimate, Estimate, Estimate]  # dense, pruned, change: of the mean over classes
+    flips: Flips
+    limits: Limits
+    evidence: Evidence
+    fidelity: Fidelity
+    floor: Floor | None = None
+    foretold: float = float("nan")
+    pairs: tuple[Pair, ...] = ()
+    prevalence: float | None = None  # that the figures are weighted to, None: as observed
+    override: Override | None = None
+
+    @cached_property
+    def dense(self) -> tuple[Performance, Size]:
+        """The usual metrics of the dense model on these patients, and its size."""
+        return self._told(self.dense_model, self.dense_risks)
+
+    @cached_property
+    def pruned(self) -> tuple[Performance, Size]:
+        return self._told(self.pruned_model, self.pruned_risks)
+
+    def _told(self, model: RiskModel, risks: Floats) -> tuple[Performance, Size]:
+        return performance(self.split.outcome, risks, self.act_at), size_of(model)
+
+    @cached_property
+    def checks(self) -> tuple[Check, ...]:
+        """G0 to G8, in order."""
+        events = min(side.events for side in self.sides)
+        return (
+            checks.evidence_fit(self.sides, self.evidence, self.limits),
+            checks.ranking(*self.auroc, events, self.limits),
+            checks.calibrated(self.sides, self.limits),
+            checks.changed_decisions(self.flips, self.floor, self.limits),
+            checks.worth(self.sides, self.act_at, self.limits),
+            checks.same_as_file(self.fidelity, self.limits),
+            checks.looks(self.evidence, self.limits),
+        )
+
+    @property
+    def gate(self) -> str:
+        """The worst state of all checks: pass, warn, fail or not assessable."""
+        return overall(self.checks)
+
+    @property
+    def is_binary(self) -> bool:
+        return len(self.classes) == BINARY
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """Inputs that the dense model reads and the pruned one does not."""
+        kept = set(compact(self.pruned_model).features)
+        return tuple(name for name in compact(self.dense_model).features if name not in kept)
+
+    def overridden(self, override: Override | None) -> Review:
+        """The same review, with who takes the model although it failed."""
+        return replace(self, override=override)
+
+    def changed(self) -> pd.DataFrame:
+        """The patients whose decision changes: row number in the table (from 1), what happened, both risks,
+        how, and the features; the largest change first. For the screen: it is in no file by itself."""
+        before, after = (decisions(r, self.act_at) for r in (self.dense_risks, self.pruned_risks))
+        places = np.flatnonzero(before != after)
+        shown: dict[str, Any] = {
+            "row": self.split.rows[places] + 1,
+            "outcome": [self.classes[k] for k in self.split.outcome[places]],
+        }
+        if self.is_binary:
+            shown["original"], shown["smaller"] = self.dense_risks[places, 1], self.pruned_risks[places, 1]
+            event = self.split.outcome[places] == 1
+            up = after[places] == 1
+            shown["change"] = np.select(
+                [event & up, event & ~up, ~event & up], ["caught", "missed", "alarmed"], "spared"
+            )
+        else:
+            shown["original"] = [self.classes[k] for k in before[places]]
+            shown["smaller"] = [self.classes[k] for k in after[places]]
+            right = after[places] == self.split.outcome[places], before[places] == self.split.outcome[places]
+            shown["change"] = np.select(right, ["caught", "missed"], "moved")
+        table = pd.DataFrame(shown)
+        features = self.split.frame.iloc[places].reset_index(drop=True)
+        apart = np.abs(self.dense_risks - self.pruned_risks).max(axis=1)[places]
+        order = np.argsort(-apart, kind="stable")
+        return pd.concat([table, features], axis=1).iloc[order].reset_index(drop=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but single patients; the keys of the command line's contract first."""
+        return {
+            "gate": self.gate,
+            "checks": [check.to_json() for check in self.checks],
+            "dense": _flat(self.dense),
+            "pruned": _flat(self.pruned),
+            "flips": {
+                "missed": self.flips.missed,
+                "caught": self.flips.caught,
+                "spared": self.flips.spared,
+                "alarmed": self.flips.alarmed,
+                "moved": self.flips.moved,
+                "rate": self.flips.rate,
+                "floor": None if self.floor is None else self.floor.rate,
+                "floor_detail": None if self.floor is None else self.floor.to_json(),
+                "foretold": self.foretold,
+            },
+            "subgroups": [],
+            "act_at": self.act_at,
+            "patients": len(np.unique(self.split.patients)),
+            "rows": len(self.split),
+            "split": self.split.name,
+            "classes": list(self.classes),
+            "removed": list(self.removed),
+            "auroc": dict(zip(("dense", "pruned", "change"), map(asdict, self.auroc), strict=True)),
+            "by_class": [side.to_json() for side in self.sides],
+            "pairs": [asdict(pair) for pair in self.pairs],
+            "recalibration": self.pruned_model.recalibration.to_json(),
+            "prevalence": self.prevalence,
+            "limits": self.limits.to_json() | {"sha256": self.limits.sha256},
+            "evidence": self.evidence.to_json(),
+            "fidelity": self.fidelity.to_json(),
+            "override": None if self.override is None else self.override.to_json(),
+        }
+
+
+def _flat(found: tuple[Performance, Size]) -> dict[str, float]:
+    return asdict(found[0]) | asdict(found[1])
