@@ -24,6 +24,8 @@ from medprune.model import Origin, RiskModel
 from medprune.model_file import fingerprint
 from medprune.path import Path, PathStep, member, prune_steps
 from medprune.performance import Performance, performance
+from medprune.review.evidence import lock
+from medprune.review.limits import Limits
 from medprune.settings_search import search_settings_steps
 from medprune.size import Size, size_of
 from medprune.strategies.contribution import STOPS
@@ -173,10 +175,12 @@ def run(
     watch: Watch = iter,
     watch_folds: WatchFolds = iter,
     int8: str | None = None,
+    limits: Limits | None = None,
     **settings: Any,
 ) -> Job:
     """Prune ``model``, choose a candidate, open test once, and write its bundle to ``folder``.
 
+    ``limits`` are those of the review that is to follow: they are set down before test is opened.
     ``watch`` wraps the path's steps and ``watch_folds`` those of the cross-validation, for a progress bar;
     ``int8`` asks for a quantised file too, weights or full. Raises BadInput; an older bundle in ``folder``
     stays as it was until the new one is complete.
@@ -192,11 +196,12 @@ def run(
     *_, last = watch(prune_steps(model, cohort, strategy, **{**choice.settings(strategy), **common, **found}))
     path = last.path
     assert path is not None
+    locked = lock(limits or Limits(), model.act_at)
     chosen = choice.of(path) if selection is None else selection.candidate(path)
     dense, pruned = measure(model, cohort.test), measure(chosen.model, cohort.test)
     opened = with_test_opened(chosen.model, parent=model)
     small = None if int8 is None else compression(chosen.model, cohort, int8)
-    record = provenance(path, chosen, cohort, dense, pruned, selection)
+    record = provenance(path, chosen, cohort, dense, pruned, selection) | {"limits": locked}
     bundle = export(opened, None, folder, provenance=record, int8=None if small is None else small.file)
     return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started, selection, small)
 

@@ -51,6 +51,7 @@ def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
         "seed": options.seed,
         "treatments": tuple(options.treat),
         "ranges": None if options.ranges is None else read_ranges(options.ranges),
+        "subgroups": tuple(getattr(options, "subgroups", ())),
     }
     return load_cohort(
         options.data if source is None else source,

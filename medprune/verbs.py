@@ -38,6 +38,7 @@ from medprune.options import (
 )
 from medprune.performance import check_share
 from medprune.ranking import SCOPES, USUAL_SCOPE
+from medprune.review.limits import read_limits
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
 from medprune.site_counts import Floor
@@ -245,6 +246,7 @@ def prune(options: Options) -> Answer:
     prices = prices_of(options.prices, options.price_unit)
     check_target(options.out)
     hidden_widths(options.hidden)
+    limits = None if options.margins is None else read_limits(options.margins)
     cohort, dense = cohort_and_model(options) if options.model else (cohort_of(options), None)
     tell(options, cohort.notes)
     model = _trained(options, cohort) if dense is None else dense
@@ -256,9 +258,10 @@ def prune(options: Options) -> Answer:
         granularity=options.granularity,
         choice=choice,
         seed=options.seed,
-        watch=lambda steps: _bar(steps, "pruning", options, lambda step: (step.number, step.of)),
+        watch=lambda steps: progress(steps, "pruning", options, lambda step: (step.number, step.of)),
         watch_folds=lambda steps: _fold_bar(steps, options),
         int8=options.int8,
+        limits=limits,
         prices=prices,
         **settings,
     )
@@ -298,7 +301,7 @@ def _spared(job: Job) -> str:
 
 def _fold_bar(steps: Iterable[CrossStep], options: Options) -> Iterable[CrossStep]:
     """A bar over the folds, after a note of what they will cost."""
-    for step in _bar(steps, "cross-validating", options, lambda step: (step.number, step.of)):
+    for step in progress(steps, "cross-validating", options, lambda step: (step.number, step.of)):
         if step.number == 0:
             tell(options, [f"{step.of} folds: about {step.planned_models:,} models will be trained."])
         yield step
@@ -345,7 +348,7 @@ def _scored(
 
 def _blocks(options: Options, what: str) -> Watch:
     """A bar over rows."""
-    return lambda blocks: _bar(blocks, what, options, lambda block: (block.done, block.of))
+    return lambda blocks: progress(blocks, what, options, lambda block: (block.done, block.of))
 
 
 # --- what they share --------------------------------------------------------------------------------
@@ -354,7 +357,7 @@ def _blocks(options: Options, what: str) -> Watch:
 def _trained(options: Options, cohort: Cohort) -> RiskModel:
     spec, schedule = MLP(hidden=hidden_widths(options.hidden)), Schedule(class_weights=options.class_weights)
     steps = train_steps(cohort, spec, seed=options.seed, schedule=schedule)
-    *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
+    *_, last = progress(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
     return acting(last.model, options)
 
@@ -374,7 +377,7 @@ def tell(options: Options, notes: Iterable[str]) -> None:
         sys.stderr.write(f"note: {note}\n")
 
 
-def _bar(
+def progress(
     steps: Iterable[T], what: str, options: Options, place: Callable[[T], tuple[int, int]]
 ) -> Iterable[T]:
     """The steps, with a progress bar on standard error: redrawn on a terminal, a line at times in a log."""

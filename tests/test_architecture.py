@@ -76,6 +76,7 @@ LAYERS = (
     ("cross_validation",),
     ("settings_search",),
     ("review",),
+    ("report",),
     ("bundle",),
     ("runs",),
     ("flow",),
@@ -85,6 +86,7 @@ LAYERS = (
     (
         "federated_verbs",
         "intake_verbs",
+        "review_verbs",
     ),
     ("cli",),
 )

@@ -20,9 +20,11 @@ from medprune.review.evidence import Evidence, Fidelity
 from medprune.review.flips import Flips
 from medprune.review.floor import Floor
 from medprune.review.gate import Check, Override, overall
+from medprune.review.group_check import group_check, groups_json
 from medprune.review.limits import Limits
 from medprune.review.multiclass import Pair
 from medprune.review.side_by_side import SideBySide
+from medprune.review.subgroups import SubgroupReview
 from medprune.size import Size, size_of
 
 Floats = NDArray[np.float64]
@@ -52,6 +54,8 @@ class Review:
     fidelity: Fidelity
     floor: Floor | None = None
     foretold: float = float("nan")
+    groups: tuple[SubgroupReview, ...] = ()  # by class, as ``sides``; empty where no columns were chosen
+    grouping: tuple[str, ...] = ()  # how the groups were made, a sentence each
     pairs: tuple[Pair, ...] = ()
     prevalence: float | None = None  # that the figures are weighted to, None: as observed
     override: Override | None = None
@@ -76,6 +80,7 @@ class Review:
             checks.evidence_fit(self.sides, self.evidence, self.limits),
             checks.ranking(*self.auroc, events, self.limits),
             checks.calibrated(self.sides, self.limits),
+            group_check(self.groups, self.flips, self.limits),
             checks.changed_decisions(self.flips, self.floor, self.limits),
             checks.worth(self.sides, self.act_at, self.limits),
             checks.same_as_file(self.fidelity, self.limits),
@@ -146,7 +151,7 @@ class Review:
                 "floor_detail": None if self.floor is None else self.floor.to_json(),
                 "foretold": self.foretold,
             },
-            "subgroups": [],
+            "subgroups": [row for found in self.groups for row in groups_json(found)],
             "act_at": self.act_at,
             "patients": len(np.unique(self.split.patients)),
             "rows": len(self.split),
