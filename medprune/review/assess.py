@@ -18,14 +18,17 @@ from medprune.compaction import compact
 from medprune.model import Recalibration, RiskModel
 from medprune.onnx_graph import onnx_bytes
 from medprune.performance import BINARY, decisions
+from medprune.review.comparator import comparators
 from medprune.review.estimate import Estimate
 from medprune.review.evidence import Evidence, Fidelity, evidence_of, fidelity
 from medprune.review.flips import Flips, flips, foretold, moves
 from medprune.review.floor import REFITS, floor_steps
+from medprune.review.gate import NOT_ASSESSABLE
 from medprune.review.groups import Cut, Grouping, groups_of
 from medprune.review.limits import Limits
 from medprune.review.multiclass import macro_auroc, pairs
 from medprune.review.observed import Observed
+from medprune.review.pooled import PooledStep, Procedure, pooled_steps
 from medprune.review.result import Review
 from medprune.review.side_by_side import SideBySide, auroc_of_two, side_by_side
 from medprune.review.subgroups import SubgroupReview, subgroup_changes
@@ -78,6 +81,7 @@ def review_steps(
     evidence: Evidence | None = None,
     prevalence: float | None = None,
     refits: int = REFITS,
+    procedure: Procedure | None = None,
     seed: int = 0,
 ) -> Iterator[ReviewStep]:
     """Review ``pruned`` (a model, a candidate, or best a bundle on disk) on the patients of ``split``.
@@ -87,7 +91,8 @@ def review_steps(
     is needed for the noise floor, which trains the dense network anew ``refits`` times. ``limits`` should
     have been set, and hashed, before these patients were opened; ``evidence`` says what is known of that, and
     is read from a bundle's provenance unless given. ``prevalence``
-    weights cases and controls that were sampled apart. Raises BadInput.
+    weights cases and controls that were sampled apart. Where too few patients can be reviewed, and the cohort
+    is given, ``procedure`` (a bundle's own unless given) is repeated out of fold. Raises BadInput.
     """
     limits = Limits() if limits is None else limits
     model, raw = _models(pruned)
@@ -130,7 +135,23 @@ def review_steps(
         for step in floor_steps(dense, cohort, split, at, refits=refits, seed=seed):
             made = replace(made, floor=step.floor)
             yield ReviewStep(2 + step.number, of, "Retraining the original, to see what changes anyway")
+        made = replace(made, comparators=comparators(model, cohort.train, split, at))
+        for fold in _pooled(made, pruned, cohort, procedure, seed):
+            made = replace(made, pooled=fold.sides)
+            yield ReviewStep(of - 1, of, f"Repeating it out of fold ({fold.number} of {fold.of})")
     yield ReviewStep(of, of, "Done", made)
+
+
+def _pooled(
+    made: Review, pruned: RiskModel | Exported, cohort: Cohort, procedure: Procedure | None, seed: int
+) -> Iterator[PooledStep]:
+    """The steps of the out-of-fold estimates, where the reviewed patients are too few to assess."""
+    if made.checks[0].state != NOT_ASSESSABLE:
+        return
+    if procedure is None and _is_exported(pruned):
+        procedure = Procedure.of(pruned.provenance)
+    if procedure is not None and procedure.folds:
+        yield from pooled_steps(made.dense_model, cohort, procedure, made.act_at, seed=seed)
 
 
 def _models(pruned: RiskModel | Exported) -> tuple[RiskModel, RiskModel | None]:

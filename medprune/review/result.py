@@ -15,6 +15,7 @@ from medprune.compaction import compact
 from medprune.model import RiskModel
 from medprune.performance import BINARY, Performance, decisions, performance
 from medprune.review import checks
+from medprune.review.comparator import Comparator
 from medprune.review.estimate import Estimate
 from medprune.review.evidence import Evidence, Fidelity
 from medprune.review.flips import Flips
@@ -23,7 +24,7 @@ from medprune.review.gate import Check, Override, overall
 from medprune.review.group_check import group_check, groups_json
 from medprune.review.limits import Limits
 from medprune.review.multiclass import Pair
-from medprune.review.side_by_side import SideBySide
+from medprune.review.side_by_side import SideBySide, estimates_json
 from medprune.review.subgroups import SubgroupReview
 from medprune.size import Size, size_of
 
@@ -57,6 +58,8 @@ class Review:
     groups: tuple[SubgroupReview, ...] = ()  # by class, as ``sides``; empty where no columns were chosen
     grouping: tuple[str, ...] = ()  # how the groups were made, a sentence each
     pairs: tuple[Pair, ...] = ()
+    comparators: tuple[Comparator, ...] = ()  # a logistic regression on the same inputs, by class
+    pooled: tuple[SideBySide, ...] = ()  # out of fold, by class, where the reviewed patients are too few
     prevalence: float | None = None  # that the figures are weighted to, None: as observed
     override: Override | None = None
 
@@ -161,6 +164,10 @@ class Review:
             "auroc": dict(zip(("dense", "pruned", "change"), map(asdict, self.auroc), strict=True)),
             "by_class": [side.to_json() for side in self.sides],
             "pairs": [asdict(pair) for pair in self.pairs],
+            "logistic_regression": [
+                {"class": each.label, **estimates_json(each.figures)} for each in self.comparators
+            ],
+            "pooled_out_of_fold": [side.to_json() for side in self.pooled],
             "recalibration": self.pruned_model.recalibration.to_json(),
             "prevalence": self.prevalence,
             "limits": self.limits.to_json() | {"sha256": self.limits.sha256},
