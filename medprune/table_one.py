@@ -88,7 +88,7 @@ def _number(values: pd.Series, outcome: NDArray[np.int64], classes: int, floor: 
     shown = "median [IQR]" if skewed else "mean (SD)"
     tell = _median if skewed else _mean
     cells = [HIDDEN if 0 < len(group) <= floor else tell(group) for group in known]
-    yield shown, cells, _largest(known[1:], _apart)
+    yield shown, cells, _largest(known[1:], apart)
 
 
 def _skewness(x: NDArray[np.float64]) -> float:
@@ -107,7 +107,7 @@ def _median(x: NDArray[np.float64]) -> str:
     return f"{middle:.4g} [{low:.4g}, {high:.4g}]"
 
 
-def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """The standardised mean difference of two groups of numbers."""
     if min(len(x), len(y)) < 2:  # noqa: PLR2004 - a spread takes two
         return np.nan
@@ -128,14 +128,14 @@ def _category(values: pd.Series, outcome: NDArray[np.int64], classes: int, floor
         ],
         dtype=np.int64,
     ).reshape(len(names), classes)
-    smd = _largest(list(table.T), _shares_apart)
+    smd = _largest(list(table.T), shares_apart)
     by_class = protected(table.T, floor)  # a row a class, the last all; shares are of a class
     for place, name in enumerate(names):
         told = [_counted(by_class, row, place) for row in (classes, *range(classes))]
         yield f"{name}, n (%)", told, smd if place == 0 else np.nan
 
 
-def _shares_apart(x: NDArray[np.int64], y: NDArray[np.int64]) -> float:
+def shares_apart(x: NDArray[np.int64], y: NDArray[np.int64]) -> float:
     """The standardised difference of the shares of all levels but the last, of two groups of counts."""
     if not x.sum() or not y.sum() or len(x) < 2:  # noqa: PLR2004 - one level does not differ
         return np.nan

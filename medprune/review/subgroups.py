@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from medprune.errors import BadInput
 from medprune.review.estimate import Estimate
 from medprune.review.flips import Flips, flips
+from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, STATES, WARN, worst
 from medprune.review.groups import Group
 from medprune.review.influence import Figure, adjusted_p, band
 from medprune.review.measures import MEASURES, Measure, Measured
@@ -28,13 +29,10 @@ from medprune.review.within import Ground, Part, around
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
-FEWEST_EVENTS = 50  # patients with the event, for a group to be assessable; MedPrune default
-FEWEST_OTHERS = 50  # and without it; MedPrune default
+FEWEST = 50  # patients with the event, and without it, for a group to be assessable; MedPrune default
 ALLOWED = 0.05  # of loss in sensitivity, and in net benefit; MedPrune default
 JUDGED_BY = ("sensitivity", "net_benefit")
 CHANCE = 0.05
-PASS, WARN, FAIL, NOT_ASSESSABLE = "pass", "warn", "fail", "not assessable"
-ORDER = (FAIL, NOT_ASSESSABLE, WARN, PASS)  # the worst first
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,8 @@ class GroupChange:
 @dataclass(frozen=True)
 class GroupReview:
     """A group: patients whose outcome is known, those with the event in any row, those without; rows that
-    change side (``flips``), and ``missed`` and ``caught`` patients with the event."""
+    change side (``flips``, weighted where rows are), and ``missed`` and ``caught`` patients with the event,
+    counted once and without weights."""
 
     name: str
     columns: tuple[str, ...]
@@ -75,11 +74,13 @@ class GroupReview:
 
 @dataclass(frozen=True)
 class SubgroupReview:
-    """All groups, in the order given, acting at ``act_at``, with a loss of up to ``allowed``."""
+    """All groups, in the order given, acting at ``act_at``, with a loss of up to ``allowed``; ``fewest``
+    patients with the event, and without it, make a group assessable."""
 
     groups: tuple[GroupReview, ...]
     act_at: float
-    allowed: float
+    allowed: float = ALLOWED
+    fewest: int = FEWEST
 
     @property
     def state(self) -> str:
@@ -89,7 +90,7 @@ class SubgroupReview:
         small, and its patients are in two groups by one column. Without any group: not assessable.
         """
         counted = [group.state for group in self.groups if group.is_assessable or len(group.columns) == 1]
-        return min(counted, key=ORDER.index, default=NOT_ASSESSABLE)
+        return worst(counted) if counted else NOT_ASSESSABLE
 
     @property
     def worst(self) -> GroupReview | None:
@@ -98,7 +99,7 @@ class SubgroupReview:
         able = [group for group in self.groups if group.is_assessable]
 
         def how_bad(group: GroupReview) -> tuple[float, ...]:
-            return (ORDER.index(group.state), *(group.changes[name].band.value for name in JUDGED_BY))
+            return (STATES.index(group.state), *(group.changes[name].band.value for name in JUDGED_BY))
 
         return min(able, key=how_bad, default=None)
 
@@ -143,6 +144,7 @@ def subgroup_changes(
     act_at: float,
     *,
     allowed: float = ALLOWED,
+    fewest: int = FEWEST,
     measures: Sequence[str] = tuple(MEASURES),
     seed: int = 0,
 ) -> SubgroupReview:
@@ -150,14 +152,15 @@ def subgroup_changes(
 
     A group passes when the lower ends of the bands of both the change of sensitivity and of net benefit lie
     above minus ``allowed``; it fails when the upper end of either lies below; it warns in between. The bands
-    hold over groups, for one figure at a time: a pass takes both, which needs no further adjustment.
+    hold over groups, for one figure at a time: a pass takes both, which needs no further adjustment. A group
+    with fewer than ``fewest`` patients with the event, or without it, is not assessable.
     ``measures`` are the figures looked at; those that a group is judged by are among them in any case.
     ``seed`` is that of the bands' draws. Raises BadInput for arrays that do not go together.
     """
     _check(observed, dense, pruned, groups, allowed)
     odds(act_at)
     pair = _Pair(observed, dense, pruned, act_at)
-    ours = [_Ours.of(group, observed) for group in groups]
+    ours = [_Ours.of(group, observed, fewest) for group in groups]
     found: list[dict[str, GroupChange]] = [{} for _ in groups]
     for name in dict.fromkeys((*measures, *JUDGED_BY)):
         for place, change in enumerate(_changes(_measure(name), pair, ours, seed)):
@@ -169,6 +172,7 @@ def subgroup_changes(
         ),
         act_at,
         allowed,
+        fewest,
     )
 
 
@@ -202,21 +206,19 @@ class _Ours:
     enough_outside: bool
 
     @classmethod
-    def of(cls, group: Group, observed: Observed) -> _Ours:
+    def of(cls, group: Group, observed: Observed, fewest: int) -> _Ours:
+        def enough(rows: Rows) -> bool:
+            some = observed.take(rows)
+            return min(some.events, some.others) >= fewest
+
         inside, outside = np.flatnonzero(group.members), np.flatnonzero(~group.members)
-        return cls(
-            group, inside, outside, _are_enough(observed.take(inside)), _are_enough(observed.take(outside))
-        )
+        return cls(group, inside, outside, enough(inside), enough(outside))
 
 
 def _measure(name: str) -> Measure:
     if name not in MEASURES:
         raise BadInput(f"A figure must be one of {', '.join(MEASURES)}, got {name!r}.")
     return MEASURES[name]
-
-
-def _are_enough(observed: Observed) -> bool:
-    return observed.events >= FEWEST_EVENTS and observed.others >= FEWEST_OTHERS
 
 
 def _changes(measure: Measure, pair: _Pair, ours: Sequence[_Ours], seed: int) -> list[GroupChange]:
@@ -248,19 +250,17 @@ def _changes(measure: Measure, pair: _Pair, ours: Sequence[_Ours], seed: int) ->
 
 def _reviewed(our: _Ours, pair: _Pair, changes: dict[str, GroupChange], allowed: float) -> GroupReview:
     observed = pair.observed
-    known = np.flatnonzero(observed.known)
-    event, dense, pruned = observed.event[known], pair.dense[known], pair.pruned[known]
-    ill = observed.patients[known][event]
-    before, after = dense[event] >= pair.act_at, pruned[event] >= pair.act_at
+    ill = np.flatnonzero(observed.event & observed.known)
+    before, after = pair.dense[ill] >= pair.act_at, pair.pruned[ill] >= pair.act_at
     return GroupReview(
         name=our.group.name,
         columns=our.group.columns,
         patients=observed.events + observed.others,
         events=observed.events,
         others=observed.others,
-        flips=flips(event, dense, pruned, pair.act_at),
-        missed=len(np.unique(ill[before & ~after])),
-        caught=len(np.unique(ill[after & ~before])),
+        flips=flips(observed.event, pair.dense, pair.pruned, pair.act_at, observed.weight),
+        missed=len(np.unique(observed.patients[ill][before & ~after])),
+        caught=len(np.unique(observed.patients[ill][after & ~before])),
         changes=changes,
         state=_state(changes, allowed) if our.enough else NOT_ASSESSABLE,
     )
