@@ -284,6 +284,11 @@ def _prune(sub: Parser) -> None:
     folds.add_argument("--repeats", type=int, metavar="R", help="do so R times, with other folds (1)")
     folds.add_argument("--nested", action="store_true", help="report on patients without a say in the choice")
     folds.add_argument("--processes", type=int, metavar="N", help="folds at a time (as many as there are)")
+    sub.add_argument(
+        "--no-recalibration",
+        action="store_true",
+        help="leave risks as pruning and retraining made them (set right on tuning patients otherwise)",
+    )
     sub.add_argument("--int8", metavar="WAY", help="add a quantised file: weights, or full (activations too)")
     sub.add_argument("--out", required=True, metavar="BUNDLE", help="the folder to write; its zip comes too")
 
