@@ -144,7 +144,7 @@ def test_no_fit_turns_the_order_round_or_runs_away(sign: int) -> None:
         assert found.slope == SLOPES[0]
     else:  # no patient's risk is taken for certain, as the largest likelihood would have it
         assert 1 < found.slope < SLOPES[1]
-        assert 0.005 < softmax(found(logits))[outcome == 0, 1].mean() < 0.03
+        assert softmax(found(logits))[outcome == 0, 1].mean() > 0.01
 
 
 def test_a_class_that_tuning_lacks_keeps_a_small_risk() -> None:
