@@ -290,6 +290,11 @@ def _prune(sub: Parser) -> None:
     sub.add_argument(
         "--margins", metavar="FILE", help="limits of the review to come (JSON), set before test is opened"
     )
+    sub.add_argument(
+        "--no-recalibration",
+        action="store_true",
+        help="leave risks as pruning and retraining made them (set right on tuning patients otherwise)",
+    )
     sub.add_argument("--int8", metavar="WAY", help="add a quantised file: weights, or full (activations too)")
     sub.add_argument("--out", required=True, metavar="BUNDLE", help="the folder to write; its zip comes too")
 

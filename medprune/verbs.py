@@ -262,6 +262,7 @@ def prune(options: Options) -> Answer:
         watch_folds=lambda steps: _fold_bar(steps, options),
         int8=options.int8,
         limits=limits,
+        recalibrate=not options.no_recalibration,
         prices=prices,
         **settings,
     )
@@ -281,7 +282,7 @@ def prune(options: Options) -> Answer:
         f"{after.size.features} of {before.size.features} features. "
         f"Sensitivity {after.performance.sensitivity:.1%} (was {before.performance.sensitivity:.1%}), "
         f"specificity {after.performance.specificity:.1%} (was {before.performance.specificity:.1%}). "
-        f"{_spared(job)}"
+        f"{job.risks_set_right}{_spared(job)}"
         f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}."
         f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}"
         f"{' ' if doubt else ''}{doubt}",

@@ -23,8 +23,8 @@ class L1Logistic(Strategy):
 
     The strongest penalty is a little below the one at which every coefficient is 0, the weakest
     ``reach`` times weaker (Friedman, Hastie and Tibshirani, J Stat Softw 2010, section 2.5);
-    multinomial for more than two classes. Fitted on train; nothing is fitted on tuning. A regression of
-    the same size as one with a stronger penalty is a candidate too.
+    multinomial for more than two classes. Fitted on train; on tuning only recalibrated, as every candidate
+    is. A regression of the same size as one with a stronger penalty is a candidate too.
     """
 
     penalties: int = setting(18, "Penalties", "so many regressions", low=2, high=100)
