@@ -126,8 +126,8 @@ class Problem:
             requested=requested,
             sparsity=removed_share(model, self.granularity, self.model),
             size=size_of(model),
-            performance=performance(self.tuning.outcome, risks, model.act_at),
-            train_performance=performance(self.train.outcome, on_train, model.act_at),
+            performance=performance(self.tuning.outcome, risks, model.act_at, self.tuning.weight),
+            train_performance=performance(self.train.outcome, on_train, model.act_at, self.train.weight),
             tuning_risks=risks,
             price=self.prices.total(needed) if self.prices else float(len(needed)),
         )

@@ -29,7 +29,7 @@ def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Cohort]:
     """
     everyone = learnt_from(cohort)
     _check_enough(cohort, everyone, k)
-    held_out = deal(everyone.patients, everyone.outcome, (seed, 0), np.arange(k))
+    held_out = deal(everyone.patients, _strata(everyone), (seed, 0), np.arange(k))
     return [_fold(cohort, everyone, held_out == place, (seed, 1 + place)) for place in range(k)]
 
 
@@ -51,10 +51,12 @@ def learnt_from(cohort: Cohort) -> Split:
 def _fold(cohort: Cohort, everyone: Split, held_out: NDArray[np.bool_], seed: tuple[int, int]) -> Cohort:
     rest = np.flatnonzero(~held_out)
     place = np.full(len(everyone), TEST, dtype=np.int64)
-    place[rest] = deal(everyone.patients[rest], everyone.outcome[rest], seed, ROUND)
+    place[rest] = deal(everyone.patients[rest], _strata(everyone)[rest], seed, ROUND)
     parts = {name: everyone.take(name, np.flatnonzero(place == at)) for at, name in enumerate(SPLITS)}
     for split in parts.values():
-        absent = [label for at, label in enumerate(cohort.classes) if not (split.outcome == at).any()]
+        absent = [
+            label for at, label in enumerate(cohort.classes) if not (split.outcome == at)[split.known].any()
+        ]
         if absent:
             raise BadInput(
                 f"In a fold no patient has the class {absent[0]!r}, as patients have several outcomes each; "
@@ -63,10 +65,19 @@ def _fold(cohort: Cohort, everyone: Split, held_out: NDArray[np.bool_], seed: tu
     return replace(cohort, train=parts["train"], tuning=parts["tuning"], test=parts["test"])
 
 
+def _strata(split: Split) -> NDArray[np.int64]:
+    """What patients are dealt by (N,): their outcome, or below all that it is unknown."""
+    return np.where(split.known, split.outcome + 1, 0)
+
+
 def _check_enough(cohort: Cohort, everyone: Split, k: int) -> None:
     if not 2 <= k <= MOST_FOLDS:  # noqa: PLR2004 - one held out, one to learn from
         raise BadInput(f"The number of folds must lie in [2, {MOST_FOLDS}], got {k}.")
-    counts = [len(np.unique(everyone.patients[everyone.outcome == at])) for at in range(len(cohort.classes))]
+    known = everyone.known
+    counts = [
+        len(np.unique(everyone.patients[known & (everyone.outcome == at)]))
+        for at in range(len(cohort.classes))
+    ]
     count = min(counts)
     if _enough(count, k):
         return

@@ -41,6 +41,7 @@ class Path:
     tuning_patients: NDArray[np.uint64]
     prices: Prices
     models_trained: int
+    tuning_weight: NDArray[np.float64] | None = None  # what each tuning patient counts; None: alike
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -92,6 +93,7 @@ class Path:
                 act_at=self.dense.model.act_at,
                 metric=metric,
                 margin=margin,
+                weight=self.tuning_weight,
             )
         )
         return self.candidates[place]
@@ -214,6 +216,7 @@ def prune_steps(
         tuning_patients=problem.tuning_split.patients,
         prices=problem.prices,
         models_trained=problem.evaluator.trained,
+        tuning_weight=problem.tuning.weight,
     )
     yield PathStep(found[-1], *_progress(how, problem, len(found)), path)
 

@@ -61,16 +61,28 @@ def fit_recalibration(model: RiskModel, cohort: Cohort) -> RiskModel:
             "Recalibration takes tuning patients, and an external table has none; use the table that the "
             "model was made on."
         )
-    return recalibrated(model, model.prepared(cohort.tuning), cohort.tuning.outcome)
+    tuning = cohort.tuning
+    return recalibrated(model, model.prepared(tuning), tuning.outcome, tuning.weight)
 
 
-def recalibrated(model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64]) -> RiskModel:
-    """As :func:`fit_recalibration`, from prepared columns (N, inputs) and outcomes (N,)."""
-    return replace(model, recalibration=fitted(logits_of(model.network, columns, model.mask), outcome))
+def recalibrated(
+    model: RiskModel,
+    columns: NDArray[np.float32],
+    outcome: NDArray[np.int64],
+    weight: Array | None = None,
+) -> RiskModel:
+    """As :func:`fit_recalibration`, from prepared columns (N, inputs), outcomes (N,) and weights (N,)."""
+    logits = logits_of(model.network, columns, model.mask)
+    return replace(model, recalibration=fitted(logits, outcome, weight))
 
 
 def finished(
-    model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64], *, weighted: bool
+    model: RiskModel,
+    columns: NDArray[np.float32],
+    outcome: NDArray[np.int64],
+    *,
+    weighted: bool,
+    weight: Array | None = None,
 ) -> RiskModel:
     """What a training ends with, on its tuning patients: recalibrated when it was ``weighted``.
 
@@ -78,29 +90,39 @@ def finished(
     """
     if not weighted and model.recalibration.is_identity:
         return model
-    return recalibrated(model, columns, outcome)
+    return recalibrated(model, columns, outcome, weight)
 
 
-def fitted(logits: Array, outcome: NDArray[np.int64]) -> Recalibration:
-    """The recalibration of largest likelihood for logits (N, classes) and outcomes (N,)."""
+def fitted(logits: Array, outcome: NDArray[np.int64], weight: Array | None = None) -> Recalibration:
+    """The recalibration of largest likelihood for logits (N, classes) and outcomes (N,).
+
+    ``weight`` (N,) is what each patient counts (None: alike); with unequal ones fewer count as evidence for a
+    slope: (sum w)^2 / sum w^2 of them (Kish, 1965).
+    """
+    if weight is not None:
+        there = weight > 0
+        logits, outcome, weight = logits[there], outcome[there], weight[there]
     counts = np.bincount(outcome, minlength=logits.shape[1])
     if counts.sum() - counts.max() < FOR_A_SLOPE:
-        return _with_slope(1.0, logits, outcome)
+        return _with_slope(1.0, logits, outcome, weight)
     classes = logits.shape[1]
-    free, fixed = _Fit(logits, outcome), _Fit(logits, outcome, slope=1.0)
+    free, fixed = _Fit(logits, outcome, weight=weight), _Fit(logits, outcome, slope=1.0, weight=weight)
     with_slope, without = (
         free.best(np.array([1.0, *np.zeros(classes - 1)])),
         fixed.best(np.zeros(classes - 1)),
     )
-    gain = 2 * len(outcome) * (fixed.loss(without) - free.loss(with_slope))
+    evidence = len(outcome) if weight is None else weight.sum() ** 2 / np.square(weight).sum()
+    gain = 2 * evidence * (fixed.loss(without) - free.loss(with_slope))
     if gain < EVIDENCE:
         return Recalibration(1.0, (0.0, *without.tolist()))
-    return _with_slope(float(np.clip(with_slope[0], *SLOPES)), logits, outcome)
+    return _with_slope(float(np.clip(with_slope[0], *SLOPES)), logits, outcome, weight)
 
 
-def _with_slope(slope: float, logits: Array, outcome: NDArray[np.int64]) -> Recalibration:
+def _with_slope(
+    slope: float, logits: Array, outcome: NDArray[np.int64], weight: Array | None
+) -> Recalibration:
     """The intercepts that go with a slope; the first class has none, as only differences count."""
-    shifts = _Fit(logits, outcome, slope).best(np.zeros(logits.shape[1] - 1))
+    shifts = _Fit(logits, outcome, slope, weight).best(np.zeros(logits.shape[1] - 1))
     return Recalibration(slope, (0.0, *shifts.tolist()))
 
 
@@ -108,16 +130,23 @@ class _Fit:
     """The mean loss of ``slope * logits + intercepts``, convex in the slope and the intercepts.
 
     ``directions`` (parameters, N, classes) is what each parameter is multiplied by; with a given ``slope``
-    the intercepts alone are free.
+    the intercepts alone are free. ``share`` (N,) is what each patient counts in the mean.
     """
 
-    def __init__(self, logits: Array, outcome: NDArray[np.int64], slope: float | None = None) -> None:
+    def __init__(
+        self,
+        logits: Array,
+        outcome: NDArray[np.int64],
+        slope: float | None = None,
+        weight: Array | None = None,
+    ) -> None:
         n, classes = logits.shape
+        self.share = np.full(n, 1 / n) if weight is None else weight / weight.sum()
         steps = np.broadcast_to(np.eye(classes)[1:, None, :], (classes - 1, n, classes))
         self.start = np.zeros_like(logits) if slope is None else slope * logits
         self.directions = np.concatenate([logits[None], steps]) if slope is None else steps
-        shares = np.maximum(np.bincount(outcome, minlength=classes), ABSENT)
-        own = logits[np.arange(n), outcome].mean()
+        shares = np.maximum(n * np.bincount(outcome, self.share, minlength=classes), ABSENT)
+        own = self.share @ logits[np.arange(n), outcome]
         heard = (shares / shares.sum())[1:]
         self.wanted = np.array([own, *heard]) if slope is None else heard
         self.given = 0.0 if slope is None else slope * own
@@ -132,18 +161,18 @@ class _Fit:
     def loss(self, parameters: Array) -> float:
         logits = self._logits(parameters)
         top = logits.max(axis=1, keepdims=True)
-        mean = (np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0]).mean()
+        mean = self.share @ (np.log(np.exp(logits - top).sum(axis=1)) + top[:, 0])
         return float(mean - parameters @ self.wanted - self.given)
 
     def slope(self, parameters: Array) -> Array:
-        found: Array = self._heard(softmax(self._logits(parameters))).mean(axis=1) - self.wanted
+        found: Array = self._heard(softmax(self._logits(parameters))) @ self.share - self.wanted
         return found
 
     def curve(self, parameters: Array) -> Array:
         risks = softmax(self._logits(parameters))
-        heard, n = self._heard(risks), len(risks)
-        squares = np.einsum("ink,jnk,nk->ij", self.directions, self.directions, risks, optimize=True)
-        found: Array = (squares - heard @ heard.T) / n
+        heard, say = self._heard(risks), risks * self.share[:, None]
+        squares = np.einsum("ink,jnk,nk->ij", self.directions, self.directions, say, optimize=True)
+        found: Array = squares - (heard * self.share) @ heard.T
         return found
 
     def _logits(self, parameters: Array) -> Array:
