@@ -169,10 +169,10 @@ class Problem:
         """The model as it is as a candidate, its ``raw`` figures by that recalibration."""
         tuning, train = self._logits(model, self.tuning), self._logits(model, self.train)
         risks = softmax(model.recalibration(tuning))
-        found = performance(self.tuning.outcome, risks, model.act_at)
+        found = self._performance(self.tuning, risks, model)
         without = found
         if model.recalibration != raw:
-            without = performance(self.tuning.outcome, softmax(raw(tuning)), model.act_at)
+            without = self._performance(self.tuning, softmax(raw(tuning)), model)
         needed = features_needed(model)
         return Candidate(
             model=model,
@@ -181,9 +181,7 @@ class Problem:
             sparsity=removed_share(model, self.granularity, self.model),
             size=size_of(model),
             performance=found,
-            train_performance=performance(
-                self.train.outcome, softmax(model.recalibration(train)), model.act_at
-            ),
+            train_performance=self._performance(self.train, softmax(model.recalibration(train)), model),
             tuning_risks=risks,
             price=self.prices.total(needed) if self.prices else float(len(needed)),
             raw_recalibration=raw,
@@ -193,7 +191,12 @@ class Problem:
     def _recalibrated(self, model: RiskModel) -> RiskModel:
         if not self.recalibrate:
             return model
-        return replace(model, recalibration=fitted(self._logits(model, self.tuning), self.tuning.outcome))
+        logits = self._logits(model, self.tuning)
+        return replace(model, recalibration=fitted(logits, self.tuning.outcome, self.tuning.weight))
+
+    @staticmethod
+    def _performance(data: Prepared, risks: NDArray[np.float64], model: RiskModel) -> Performance:
+        return performance(data.outcome, risks, model.act_at, data.weight)
 
     @staticmethod
     def _logits(model: RiskModel, data: Prepared) -> NDArray[np.float64]:

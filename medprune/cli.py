@@ -133,8 +133,12 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
     sub.add_argument("--sheet", metavar="NAME", help="of a workbook with several sheets, the one to read")
     sub.add_argument("--decimal", metavar="MARK", help="of a text file: . or , (found out if not given)")
     sub.add_argument("--encoding", metavar="NAME", help="of a text file, such as cp1252 (found out)")
-    sub.add_argument("--time", metavar="COL", help="follow-up time of a censored outcome (not yet handled)")
-    sub.add_argument("--horizon", type=float, metavar="T", help="horizon of a censored outcome")
+    sub.add_argument(
+        "--time", metavar="COL", help="follow-up time, where the outcome says event seen, or censored without"
+    )
+    sub.add_argument(
+        "--horizon", type=float, metavar="T", help="predict the event by this time (with --time)"
+    )
     if external:
         sub.add_argument(
             "--external", action="store_true", help="other patients than the model was made on: use them all"

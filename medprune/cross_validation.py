@@ -326,7 +326,7 @@ class Look:
 
 def _row(candidate: Candidate, option: float | None, look: Look, how: Validation) -> dict[str, float]:
     """A candidate on held-out patients."""
-    model, risks = candidate.model, look.risks(candidate.model)
+    model, risks, held_out = candidate.model, look.risks(candidate.model), look.cohort.test
     return {
         "requested": np.nan if option is None else option,
         "sparsity": candidate.sparsity,
@@ -335,7 +335,7 @@ def _row(candidate: Candidate, option: float | None, look: Look, how: Validation
         "features": candidate.features,
         "price": candidate.price,
         "tuning": how.sign * candidate.performance[how.metric],
-        **asdict(performance(look.cohort.test.outcome, risks, model.act_at)),
+        **asdict(performance(held_out.outcome, risks, model.act_at, held_out.weight)),
     }
 
 

@@ -230,7 +230,7 @@ def run(
 def measure(model: RiskModel, split: Split) -> Measured:
     """Performance and size of a model on a split's patients."""
     risks = model.risks_of(model.prepared(split))
-    return Measured(performance(split.outcome, risks, model.act_at), size_of(model))
+    return Measured(performance(split.outcome, risks, model.act_at, split.weight), size_of(model))
 
 
 def with_test_opened(model: RiskModel, parent: RiskModel | None = None, before: int = 0) -> RiskModel:
@@ -257,6 +257,7 @@ def provenance(
         "table_sha256": cohort.table_hash,
         "patients": {split.name: len(split) for split in (cohort.train, cohort.tuning, cohort.test)},
         "outcome": cohort.outcome,
+        "follow_up": None if cohort.follow_up is None else cohort.follow_up.to_json(),
         "trained_on_these_patients": "unknown" if chosen.model.may_know_the_patients else "train split",
         "excluded_columns": [{"column": name, "reason": reason} for name, reason in cohort.kept_out],
         "treatments": [{"id": each.id, "does": each.told} for each in treatments_of(cohort.treatments)],

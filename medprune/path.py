@@ -42,6 +42,7 @@ class Path:
     prices: Prices
     models_trained: int
     recalibrated: bool = True  # on tuning, every candidate but the dense one
+    tuning_weight: NDArray[np.float64] | None = None  # what each tuning patient counts; None: alike
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -93,6 +94,7 @@ class Path:
                 act_at=self.dense.model.act_at,
                 metric=metric,
                 margin=margin,
+                weight=self.tuning_weight,
             )
         )
         return self.candidates[place]
@@ -227,6 +229,7 @@ def prune_steps(
         prices=problem.prices,
         models_trained=problem.evaluator.trained,
         recalibrated=recalibrate,
+        tuning_weight=problem.tuning.weight,
     )
     yield PathStep(found[-1], *_progress(how, problem, len(found)), path)
 

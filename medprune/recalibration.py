@@ -78,16 +78,28 @@ def fit_recalibration(model: RiskModel, cohort: Cohort) -> RiskModel:
             "Recalibration takes tuning patients, and an external table has none; use the table that the "
             "model was made on."
         )
-    return recalibrated(model, model.prepared(cohort.tuning), cohort.tuning.outcome)
+    tuning = cohort.tuning
+    return recalibrated(model, model.prepared(tuning), tuning.outcome, tuning.weight)
 
 
-def recalibrated(model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64]) -> RiskModel:
-    """As :func:`fit_recalibration`, from prepared columns (N, inputs) and outcomes (N,)."""
-    return replace(model, recalibration=fitted(logits_of(model.network, columns, model.mask), outcome))
+def recalibrated(
+    model: RiskModel,
+    columns: NDArray[np.float32],
+    outcome: NDArray[np.int64],
+    weight: Array | None = None,
+) -> RiskModel:
+    """As :func:`fit_recalibration`, from prepared columns (N, inputs), outcomes (N,) and weights (N,)."""
+    logits = logits_of(model.network, columns, model.mask)
+    return replace(model, recalibration=fitted(logits, outcome, weight))
 
 
 def finished(
-    model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64], *, weighted: bool
+    model: RiskModel,
+    columns: NDArray[np.float32],
+    outcome: NDArray[np.int64],
+    *,
+    weighted: bool,
+    weight: Array | None = None,
 ) -> RiskModel:
     """What a training ends with, on its tuning patients: recalibrated when it was ``weighted``.
 
@@ -95,7 +107,7 @@ def finished(
     """
     if not weighted and model.recalibration.is_identity:
         return model
-    return recalibrated(model, columns, outcome)
+    return recalibrated(model, columns, outcome, weight)
 
 
 def in_words(how: Recalibration) -> str:
@@ -110,31 +122,42 @@ def in_words(how: Recalibration) -> str:
     return f"{slope}, an intercept for each of {len(how.intercepts)} classes"
 
 
-def fitted(logits: Array, outcome: NDArray[np.int64]) -> Recalibration:
-    """The recalibration of largest likelihood for logits (N, classes) and outcomes (N,)."""
+def fitted(logits: Array, outcome: NDArray[np.int64], weight: Array | None = None) -> Recalibration:
+    """The recalibration of largest likelihood for logits (N, classes) and outcomes (N,).
+
+    ``weight`` (N,) is what each patient counts (None: alike); with unequal ones fewer count as evidence for a
+    slope: (sum w)^2 / sum w^2 of them (Kish, 1965).
+    """
+    if weight is not None:
+        there = weight > 0
+        logits, outcome, weight = logits[there], outcome[there], weight[there]
     counts = np.bincount(outcome, minlength=logits.shape[1])
     if counts.sum() - counts.max() < FOR_A_SLOPE:
-        return _with_slope(1.0, logits, outcome)
+        return _with_slope(1.0, logits, outcome, weight)
     classes = logits.shape[1]
     start = np.array([1.0, *np.zeros(classes - 1)])
-    free, fixed = _Fit(logits, outcome), _Fit(logits, outcome, slope=1.0)
+    free, fixed = _Fit(logits, outcome, weight=weight), _Fit(logits, outcome, slope=1.0, weight=weight)
     without = fixed.best(start[1:])
-    gain = 2 * len(outcome) * (fixed.loss(without) - free.loss(free.best(start)))
+    evidence = len(outcome) if weight is None else weight.sum() ** 2 / np.square(weight).sum()
+    gain = 2 * evidence * (fixed.loss(without) - free.loss(free.best(start)))
     if gain < EVIDENCE:
         return Recalibration(1.0, (0.0, *without.tolist()))
-    smoothed = _Fit(logits, outcome, targets=_platts(outcome, classes)).best(start)
-    return _with_slope(float(np.clip(smoothed[0], *SLOPES)), logits, outcome)
+    smoothed = _Fit(logits, outcome, targets=_platts(outcome, classes, weight), weight=weight).best(start)
+    return _with_slope(float(np.clip(smoothed[0], *SLOPES)), logits, outcome, weight)
 
 
-def _platts(outcome: NDArray[np.int64], classes: int) -> Array:
+def _platts(outcome: NDArray[np.int64], classes: int, weight: Array | None) -> Array:
     """What each patient (N, classes) counts as, nearly the own class: see the top of this module."""
-    counts = np.bincount(outcome, minlength=classes)[outcome]
+    say = None if weight is None else weight * len(weight) / weight.sum()
+    counts = np.bincount(outcome, say, minlength=classes)[outcome]
     return (np.eye(classes)[outcome] * counts[:, None] + 1) / (counts + classes)[:, None]
 
 
-def _with_slope(slope: float, logits: Array, outcome: NDArray[np.int64]) -> Recalibration:
+def _with_slope(
+    slope: float, logits: Array, outcome: NDArray[np.int64], weight: Array | None
+) -> Recalibration:
     """The intercepts that go with a slope; the first class has none, as only differences count."""
-    shifts = _Fit(logits, outcome, slope).best(np.zeros(logits.shape[1] - 1))
+    shifts = _Fit(logits, outcome, slope, weight=weight).best(np.zeros(logits.shape[1] - 1))
     return Recalibration(slope, (0.0, *shifts.tolist()))
 
 
@@ -143,6 +166,7 @@ class _Fit:
 
     ``directions`` (parameters, N, classes) is what each parameter is multiplied by; with a given ``slope``
     the intercepts alone are free. ``targets`` (N, classes) take the place of the outcomes.
+    ``share`` (N,) is what each patient counts in the mean.
     """
 
     def __init__(
@@ -151,16 +175,18 @@ class _Fit:
         outcome: NDArray[np.int64],
         slope: float | None = None,
         targets: Array | None = None,
+        weight: Array | None = None,
     ) -> None:
         n, classes = logits.shape
+        self.share = np.full(n, 1 / n) if weight is None else weight / weight.sum()
         steps = np.broadcast_to(np.eye(classes)[1:, None, :], (classes - 1, n, classes))
         self.start = np.zeros_like(logits) if slope is None else slope * logits
         self.directions = np.concatenate([logits[None], steps]) if slope is None else steps
         if targets is None:
-            shares = np.maximum(np.bincount(outcome, minlength=classes), ABSENT)
-            own = logits[np.arange(n), outcome].mean()
+            shares = np.maximum(n * np.bincount(outcome, self.share, minlength=classes), ABSENT)
+            own = self.share @ logits[np.arange(n), outcome]
         else:
-            shares, own = targets.sum(axis=0), (targets * logits).sum() / n
+            shares, own = n * self.share @ targets, self.share @ (targets * logits).sum(axis=1)
         heard = (shares / shares.sum())[1:]
         self.wanted = np.array([own, *heard]) if slope is None else heard
         self.given = 0.0 if slope is None else slope * own
@@ -183,16 +209,15 @@ class _Fit:
     def loss(self, parameters: Array) -> float:
         logits = self._logits(parameters)
         top = logits.max(axis=1)
-        mean = (np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top).mean()
+        mean = self.share @ (np.log(np.exp(logits - top[:, None]).sum(axis=1)) + top)
         return float(mean - parameters @ self.wanted - self.given)
 
     def _slope_and_curve(self, parameters: Array) -> tuple[Array, Array]:
         """First derivatives (parameters,) and second ones (parameters, parameters) of the loss."""
         risks = softmax(self._logits(parameters))
         heard = (self.directions * risks).sum(axis=2)
-        spread = (self.directions * np.sqrt(risks)).reshape(len(heard), -1)
-        n = len(risks)
-        return heard.mean(axis=1) - self.wanted, (spread @ spread.T - heard @ heard.T) / n
+        spread = (self.directions * np.sqrt(risks * self.share[:, None])).reshape(len(heard), -1)
+        return heard @ self.share - self.wanted, spread @ spread.T - (heard * self.share) @ heard.T
 
     def _logits(self, parameters: Array) -> Array:
         found: Array = self.start + np.tensordot(parameters, self.directions, axes=1)

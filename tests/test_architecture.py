@@ -34,6 +34,7 @@ LAYERS = (
     ("intake", "intake.table_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings", "treatments"),
+    ("censoring",),
     ("dealing", "treating"),
     ("reading",),
     ("cohort",),

@@ -32,11 +32,11 @@ def group_check(found: Sequence[SubgroupReview], flips: Flips, limits: Limits) -
         *(told_of_chance(each) for each in found),
     )
     group = review.worst
-    told = [told_of(each, review.allowed) for each in review.groups if each.state == state]
+    told = [told_of(each, review) for each in review.groups if each.state == state]
     if group is None or state == NOT_ASSESSABLE:
         small = [each for each in review.groups if each.state == NOT_ASSESSABLE]
-        told = [told_of(each, review.allowed) for each in small]
-    sentence = told[0] if group is None or group.state != state else told_of(group, review.allowed)
+        told = [told_of(each, review) for each in small]
+    sentence = told[0] if group is None or group.state != state else told_of(group, review)
     change = None if group is None else group.changes["sensitivity"].band
     if change is None:
         return Check("G3", state, sentence, margin=-limits.group_loss, details=details)
@@ -71,7 +71,7 @@ def groups_json(found: SubgroupReview) -> list[dict[str, Any]]:
                 "caught": group.caught,
                 "flips": group.flips.total,
                 "state": group.state,
-                "sentence": told_of(group, found.allowed),
+                "sentence": told_of(group, found),
                 "figures": figures,
             }
         )

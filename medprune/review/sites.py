@@ -190,8 +190,8 @@ def site_names(split: Split, column: str) -> NDArray[np.object_]:
     columns = [str(name) for name in split.subgroups.columns]
     if column not in columns:
         raise BadInput(
-            f"{column!r} was not chosen as a subgroup when the table was loaded{nearest(column, columns)}; name "
-            "the column that tells the site among the subgroups."
+            f"{column!r} was not chosen as a subgroup when the table was loaded{nearest(column, columns)}; "
+            "name the column that tells the site among the subgroups."
         )
     values = split.subgroups[column]
     return np.array([None if pd.isna(each) else as_label(each) for each in values], dtype=object)

@@ -67,7 +67,7 @@ class ByDrop(Strategy):
         """
         granularity = problem.granularity
         data = problem.tuning if self.judge == "tuning" else problem.train
-        everyone = Judge(self.metric, data.outcome, model.act_at, np.ones((1, len(data.outcome))))
+        everyone = Judge(self.metric, data.outcome, model.act_at, data.say[None])
         means = mean_activations(model, problem.train.columns) if granularity == "neuron" else ()
         alive = alive_groups(model, granularity)
         lost, change = ([np.full(part.shape, np.nan) for part in alive] for _ in range(2))
