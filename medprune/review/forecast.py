@@ -37,10 +37,11 @@ from medprune.removal import mask_of
 from medprune.review.flips import margin
 from medprune.review.groups import Group
 from medprune.review.influence import Figure, mean
+from medprune.training import few_threads
 
 Floats = NDArray[np.float64]
 NEAR = 0.5  # of a logit, to the decision threshold; MedPrune default
-PRECISION = 1e-6  # of an eigenvalue, relative
+PRECISION = 1e-4  # of an eigenvalue, relative
 MOST_STEPS = 1_000
 FEWEST_GROUPS = 3  # for an order to be compared
 TINY = 1e-12  # in whose place log takes a risk of 0
@@ -186,7 +187,8 @@ def _steepness(
     if not len(outcome):
         return math.nan, math.nan
     loss = MeanLoss(model, columns, outcome)
-    return float(loss.gradient().norm()), loss.curvature()
+    with few_threads(model.network):
+        return float(loss.gradient().norm()), loss.curvature()
 
 
 class MeanLoss:

@@ -27,12 +27,13 @@ from medprune.errors import BadInput, nearest
 from medprune.folds import check_classes, fold_of, learnt_from
 from medprune.intake.columns import as_label
 from medprune.model import RiskModel
-from medprune.path import prune
+from medprune.path import member, prune
 from medprune.review.estimate import Estimate
 from medprune.review.gate import NOT_ASSESSABLE
 from medprune.review.measures import MEASURES, Measured
 from medprune.review.observed import Observed
 from medprune.review.subgroups import FEWEST
+from medprune.strategies.contribution import usual_stops
 from medprune.training import Schedule
 
 FEWEST_TO_MEASURE = 2  # patients with the event, and without it, for a model to be made for a site
@@ -190,8 +191,8 @@ def site_names(split: Split, column: str) -> NDArray[np.object_]:
     columns = [str(name) for name in split.subgroups.columns]
     if column not in columns:
         raise BadInput(
-            f"{column!r} was not chosen as a subgroup when the table was loaded{nearest(column, columns)}; name "
-            "the column that tells the site among the subgroups."
+            f"{column!r} was not chosen as a subgroup when the table was loaded{nearest(column, columns)}; "
+            "name the column that tells the site among the subgroups."
         )
     values = split.subgroups[column]
     return np.array([None if pd.isna(each) else as_label(each) for each in values], dtype=object)
@@ -262,7 +263,7 @@ class _How:
     ) -> tuple[SiteResult, int]:
         schedule = Schedule() if self.schedule is None else self.schedule
         dense = like(self.model, fold, schedule, seed)
-        settings = dict(self.settings)
+        settings = self._stops(dense) | self.settings
         path = prune(dense, fold, self.strategy, granularity=self.granularity, seed=seed, **settings)
         candidate = path.nearest(self.sparsity)
         risks = [one.risks_of(one.prepared(fold.test))[:, self.klass] for one in (dense, candidate.model)]
@@ -274,3 +275,10 @@ class _How:
         state = "assessable" if enough else NOT_ASSESSABLE
         found = replace(result, sparsity=candidate.sparsity, measured=measured, state=state)
         return found, 1 + path.models_trained
+
+    def _stops(self, dense: RiskModel) -> dict[str, Any]:
+        """The usual stops of a path up to the sparsity asked for: those beyond would be trained in vain."""
+        if not hasattr(member(self.strategy), "sparsities"):
+            return {}
+        before = [stop for stop in usual_stops(dense, self.granularity) if stop < self.sparsity]
+        return {"sparsities": (*before, self.sparsity)}
