@@ -11,7 +11,7 @@ from medprune.figures.style import HARM, KEPT, REMOVED, SECOND, figure, label
 from medprune.review.estimate import Estimate
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, STATES, WARN
 from medprune.review.measures import MEASURES
-from medprune.review.sites import SiteReview
+from medprune.review.sites import SiteResult, SiteReview
 from medprune.review.subgroups import JUDGED_BY, GroupReview, SubgroupReview
 
 MOST_ROWS = 60
@@ -50,7 +50,7 @@ def group_forest(review: SubgroupReview, measure: str = "sensitivity", *, title:
     rows = [
         _Row(
             group.name,
-            f"{group.events} of {group.patients}" + ("" if group.is_assessable else ", not assessable"),
+            _counts(group) + ("" if group.is_assessable else ", not assessable"),
             group.changes[measure].band if group.is_assessable else group.changes[measure].measured.change,
             group.state,
         )
@@ -76,14 +76,14 @@ def site_forest(
             rows.append(
                 _Row(
                     site.name,
-                    f"{site.events} of {site.patients}, not measured",
+                    f"{_counts(site)}, not measured",
                     Estimate.unknown(),
                     NOT_ASSESSABLE,
                 )
             )
             continue
         found = site.measured[measure]
-        counts = f"{site.events} of {site.patients}" + ("" if site.is_assessable else ", not assessable")
+        counts = _counts(site) + ("" if site.is_assessable else ", not assessable")
         if change:
             rows.append(_Row(site.name, counts, found.change, "" if site.is_assessable else NOT_ASSESSABLE))
         else:
@@ -105,8 +105,12 @@ def _most_telling(groups: Sequence[GroupReview]) -> list[GroupReview]:
     return [groups[at] for at in sorted(order[:MOST_ROWS])]
 
 
+def _counts(some: GroupReview | SiteResult) -> str:
+    return f"{some.events:,} events of {some.patients:,}"
+
+
 def _axis(measure: str) -> str:
-    told = f"change in {MEASURES[measure].title}"
+    told = f"change in {MEASURES[measure].told}"
     return told + (LOGARITHM if measure == "observed_over_expected" else "")
 
 
@@ -145,5 +149,6 @@ def _forest(rows: Sequence[_Row], *, title: str, x: str) -> go.Figure:
         ticktext=[f"{label(row.name)} ({row.counts})" for row in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
+        zeroline=False,
     )
     return drawn

@@ -64,7 +64,7 @@ def told_of(group: GroupReview, review: SubgroupReview, of_class: str = "") -> s
 
 def told_of_chance(review: SubgroupReview, measure: str = "sensitivity") -> str:
     """Whether any group's change differs from that of all others by more than chance, in numbers."""
-    title = _small(MEASURES[measure].title)
+    title = MEASURES[measure].told
     furthest = review.furthest(measure)
     if furthest is None:
         return f"No group is large enough to hold its change in {title} against that of the others."
@@ -100,12 +100,8 @@ def _moved(group: GroupReview) -> str:
 
 
 def _which(group: GroupReview, allowed: float) -> str:
-    lost = [_small(MEASURES[name].title) for name in JUDGED_BY if group.changes[name].band.high < -allowed]
+    lost = [MEASURES[name].told for name in JUDGED_BY if group.changes[name].band.high < -allowed]
     return f"{' and '.join(lost).capitalize()} {'falls' if len(lost) == 1 else 'fall'}"
-
-
-def _small(title: str) -> str:
-    return title if title.isupper() else title[0].lower() + title[1:]
 
 
 def _p(p: float) -> str:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,10 @@ class SiteReview:
     def _range(estimates: Sequence[Estimate]) -> tuple[float, float] | None:
         values = [each.value for each in estimates if each.is_known]
         return (min(values), max(values)) if len(values) > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it; nothing of one patient."""
+        return asdict(self) | {"spread": {name: self.spread(name) for name in SITE_MEASURES}}
 
     def table(self) -> pd.DataFrame:
         """One row a site and figure, with the ends of each interval."""
@@ -268,7 +272,9 @@ class _How:
         candidate = path.nearest(self.sparsity)
         risks = [one.risks_of(one.prepared(fold.test))[:, self.klass] for one in (dense, candidate.model)]
         measured = {
-            name: MEASURES[name].measured(observed, risks[0], risks[1], self.model.act_at)
+            name: MEASURES[name].measured(
+                MEASURES[name].parts(observed, risks[0], risks[1], self.model.act_at), observed.patients
+            )
             for name in SITE_MEASURES
         }
         enough = min(observed.events, observed.others) >= FEWEST

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -25,6 +26,7 @@ from medprune.review.sites import (
     site_names,
 )
 from medprune.review.subgroups import subgroup_changes
+from medprune.tables import jsonable
 from tests.makers import patient_table, untrained_model
 from tests.test_folds import ids, locked
 
@@ -72,8 +74,8 @@ def test_the_figures_of_a_site_are_those_of_doing_it_by_hand(
     assert (south.name, south.patients, south.learnt) == ("south", here.sum(), (~here).sum())
     assert south.sparsity == candidate.sparsity
     for name in SITE_MEASURES:
-        told = MEASURES[name].measured(Observed.of(fold.test), risks[0], risks[1], 0.3)
-        assert south.measured[name] == told
+        parts = MEASURES[name].parts(Observed.of(fold.test), risks[0], risks[1], 0.3)
+        assert south.measured[name] == MEASURES[name].measured(parts, fold.test.patients)
 
 
 def test_small_sites_are_told_and_those_without_an_outcome_not_measured(found: SiteReview) -> None:
@@ -87,6 +89,7 @@ def test_small_sites_are_told_and_those_without_an_outcome_not_measured(found: S
     assert any("rows without a site are learnt from" in note for note in found.notes)
     assert found.models_trained == 4
     assert len(found.table()) == 2 * len(SITE_MEASURES)
+    assert json.loads(json.dumps(jsonable(found.to_json())))["sites"][1]["name"] == "south"
 
 
 def test_the_spread_is_over_assessable_sites(found: SiteReview) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -25,6 +26,7 @@ from medprune.review.subgroups import (
     subgroup_changes,
 )
 from medprune.review.within import alone, with_imagined
+from medprune.tables import jsonable
 
 Floats = NDArray[np.float64]
 Z = float(norm.ppf(0.975))
@@ -295,9 +297,13 @@ def test_patients_whose_outcome_is_unknown_are_not_counted() -> None:
 
 def test_the_table_has_a_row_a_group_and_figure() -> None:
     observed, dense, pruned = patients(10, 600)
-    table = subgroup_changes(observed, dense, pruned, parts(600, 2), ACT_AT).table()
+    review = subgroup_changes(observed, dense, pruned, parts(600, 2), ACT_AT)
+    table = review.table()
     assert len(table) == 2 * len(MEASURES)
     assert {"group", "events", "state", "figure", "band_low", "apart_high", "p"} <= set(table.columns)
+    [first, _] = json.loads(json.dumps(jsonable(review.to_json())))
+    assert (first["name"], first["events"]) == ("part = 0", review.groups[0].events)
+    assert first["figures"]["brier"]["band"]["low"] == review.groups[0].changes["brier"].band.low
 
 
 def test_arrays_that_do_not_go_together_are_refused() -> None:
