@@ -9,7 +9,7 @@ A group with few events is not assessable: it gets its figures, no band, and nev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -115,24 +115,6 @@ class SubgroupReview:
 
         found = max(known, key=far, default=None)
         return None if found is None else (found, found.changes[measure].p)
-
-    def to_json(self) -> list[dict[str, object]]:
-        """One entry a group; nothing of one patient."""
-        return [
-            {
-                "name": group.name,
-                "columns": list(group.columns),
-                "state": group.state,
-                "patients": group.patients,
-                "events": group.events,
-                "non_events": group.others,
-                "missed": group.missed,
-                "caught": group.caught,
-                "flips": asdict(group.flips) | {"rate": group.flips.rate},
-                "figures": {name: asdict(change) for name, change in group.changes.items()},
-            }
-            for group in self.groups
-        ]
 
     def table(self) -> pd.DataFrame:
         """One row a group and figure: counts, state, and each estimate with its ends."""

@@ -10,9 +10,12 @@ import pytest
 
 from medprune import MLP, Cohort, RiskModel, Schedule, load_cohort, train
 from medprune.removal import keep_groups, mean_activations
+from medprune.review.flips import Flips
 from medprune.review.gate import FAIL, PASS
-from medprune.review.group_words import subgroup_check, told_of
+from medprune.review.group_check import group_check
+from medprune.review.group_words import told_of
 from medprune.review.groups import groups_of
+from medprune.review.limits import Limits
 from medprune.review.observed import Observed
 from medprune.review.subgroups import SubgroupReview, subgroup_changes
 
@@ -59,7 +62,7 @@ def test_a_network_without_what_tells_one_groups_illness_fails_there(
     by_name = {group.name: group for group in review.groups}
     assert by_name["sex = male"].state == FAIL
     assert by_name["sex = female"].state != FAIL
-    check = subgroup_check([review])
+    check = group_check([review], Flips(10, 1, 1, 1, 1), Limits())
     assert check.state == FAIL
     assert "sex = male" in check.sentence
     apart = by_name["sex = male"].changes["net_benefit"].apart
