@@ -7,6 +7,7 @@ from medprune.figures.contributions import (
     feature_bars,
     kept_by_layer,
 )
+from medprune.figures.forests import group_forest, site_forest
 from medprune.figures.pareto import pareto_chart
 from medprune.figures.patients import missing_bars, outcome_bars
 from medprune.figures.selection import selection_curve, threshold_spread
@@ -18,12 +19,14 @@ __all__ = [
     "contribution_histogram",
     "drop_bars",
     "feature_bars",
+    "group_forest",
     "kept_by_layer",
     "learning_curve",
     "missing_bars",
     "outcome_bars",
     "pareto_chart",
     "selection_curve",
+    "site_forest",
     "threshold_spread",
     "tradeoff_curve",
 ]

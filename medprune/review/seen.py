@@ -66,6 +66,7 @@ class Seen:
                 grouping.groups,
                 self.act_at,
                 allowed=limits.group_loss,
+                fewest=limits.in_a_group,
                 seed=seed,
             )
             for klass in self._looked_at()
