@@ -126,8 +126,11 @@ class FollowUp:
         share = float(weight @ times.outcome / weight.sum())
         return cls(name, times.horizon, events, beyond, early, median, float(weight.max()), share)
 
-    def notes(self) -> tuple[str, ...]:
-        """In sentences, for the cohort's notes."""
+    def notes(self, *, counts: bool = True) -> tuple[str, ...]:
+        """In sentences, for the cohort's notes; without ``counts`` where small ones are kept back."""
+        if not counts:
+            told = f"{self.time!r} is the follow-up time and no feature; some are censored before "
+            return (f"{told}{self.horizon:g}: they count 0, and the others stand for them.",)
         rows = self.events + self.beyond + self.early
         median = "not reached" if self.median is None else f"{self.median:g}"
         found = [

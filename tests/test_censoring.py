@@ -18,7 +18,7 @@ def times(time: list[float], event: list[int], horizon: float) -> Times:
     return Times(np.array(time, dtype=float), np.array(event, dtype=bool), horizon)
 
 
-# Ten patients; G by hand. At 1 one of ten is censored: 9/10. At 2 one event (first), then one of the remaining
+# Ten patients; G by hand. At 1 one of ten is censored: 9/10. At 2 one event (first), then one of the other
 # eight is censored: 9/10 * 7/8 = 63/80. At 3 an event. At 4 two of six are censored: 63/80 * 4/6 = 21/40.
 # At 5 one event; three are left, one of them censored at the horizon 6 itself.
 BY_HAND = times([1, 2, 2, 3, 4, 4, 5, 6, 7, 8], [0, 1, 0, 1, 0, 0, 1, 0, 1, 0], 6)
@@ -150,11 +150,13 @@ def test_nobody_is_dropped_and_everybody_is_counted() -> None:
     early = (table["died"] == 0) & (table["days"] < 8)
     assert (everyone.known == ~early).all()
     assert (everyone.outcome[everyone.known] == ((table["died"] == 1) & (table["days"] <= 8))[~early]).all()
-    assert cohort.follow_up is not None and cohort.follow_up.early == early.sum() > 50
+    assert cohort.follow_up is not None
+    assert cohort.follow_up.early == early.sum() > 50
     assert "days" not in [feature.name for feature in cohort.features]
     assert any(f"{early.sum()} (" in note and "are censored before" in note for note in cohort.notes)
     for split in (cohort.train, cohort.tuning, cohort.test):
-        assert split.weight is not None and split.weight.sum() == pytest.approx(len(split))
+        assert split.weight is not None
+        assert split.weight.sum() == pytest.approx(len(split))
         mine = table.iloc[split.rows]
         followed = Times(mine["days"].to_numpy(), mine["died"].to_numpy() == 1, 8)
         assert split.weight == pytest.approx(followed.weights())  # from its own rows alone

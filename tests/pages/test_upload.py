@@ -9,6 +9,7 @@ from pages.shared.guide import plain
 from tests.hostile.case import CANARY
 from tests.hostile.tables import csv, patients
 from tests.hostile.workbooks import with_sheets, written
+from tests.makers import followed_table
 from tests.pages.test_pages import healthy, texts
 
 
@@ -107,3 +108,29 @@ def test_a_file_name_is_no_markup(app: AppTest, name: str) -> None:
     put(app, csv(patients()), name)
     assert f"**{plain(name)}**: 60 rows" in texts(app)
     assert name not in texts(app).replace(plain(name), "")
+
+
+def test_an_outcome_that_takes_time_is_read_at_its_horizon(app: AppTest) -> None:
+    table = followed_table(120)
+    early = int(((table["died"] == 0) & (table["days"] < 8)).sum())
+    put(app, csv(table))
+    healthy(app.selectbox(key="outcome_column").set_value("died").run())
+    healthy(app.selectbox(key="time_column").set_value("days").run())
+    app.button(key="use_table").click().run()
+    assert "takes a column of follow" in app.error[0].value
+    app.number_input(key="horizon").set_value(8.0).run()
+    healthy(app.button(key="use_table").click().run())
+    cohort = app.session_state["study"].cohort
+    assert cohort.follow_up.early == early
+    assert len(cohort.all()) == 120
+    assert "unknown at 8" in texts(app)
+    assert f"{early} (" in plain_words(app)
+    healthy(app.toggle(key="floor").set_value(True).run())
+    assert "they count 0, and the others stand for them" in plain_words(app)
+    assert f"{early} (" not in plain_words(
+        app
+    )  # two in tuning are without the event: their counts are kept back
+
+
+def plain_words(app: AppTest) -> str:
+    return texts(app).replace("\\", "")
