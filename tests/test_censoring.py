@@ -229,3 +229,30 @@ def test_without_censoring_it_is_a_plain_outcome() -> None:
     same = load_cohort(plain, outcome="by_then")
     assert cohort.all().weight == pytest.approx(np.ones(300))
     assert (cohort.all().outcome == same.all().outcome).all()
+
+
+# --- the quality report ----------------------------------------------------------------------------------
+
+
+def test_checks_of_the_outcome_look_at_those_whose_status_is_known() -> None:
+    """What a column tells alone is that of a table without the unknown; nothing else is about fewer rows."""
+    table = followed_table(400)
+    cohort = load_cohort(table, outcome="died", time="days", horizon=8)
+    early = (table["died"] == 0) & (table["days"] < 8)
+    known = table[~early].assign(died=lambda t: ((t["died"] == 1) & (t["days"] <= 8)).astype(int))
+    plain = load_cohort(known, outcome="died", exclude=("days",))
+    ours, theirs = dict(cohort.quality.alone), dict(plain.quality.alone)
+    for name in ("age", "visit", "noise"):  # of categories it depends on chance which half judges which
+        assert ours[name] == pytest.approx(theirs[name])
+    [missing] = [p for p in cohort.quality.problems if p.kind == "missing" and p.column == "lactate"]
+    assert missing.count == table["lactate"].isna().sum()
+
+
+def test_imbalance_is_told_among_the_known() -> None:
+    table = followed_table(600)
+    table = table.assign(days=table["days"].where(table["age"] > 75, table["days"] + 9))
+    cohort = load_cohort(table, outcome="died", time="days", horizon=8)
+    [problem] = [p for p in cohort.quality.problems if p.kind == "imbalance"]
+    known = int(cohort.all().known.sum())
+    events = int((cohort.all().outcome[cohort.all().known] == 1).sum())
+    assert f"{events} of {known} known rows ({events / known:.1%})" in problem.message
