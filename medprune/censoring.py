@@ -64,6 +64,19 @@ class Times:
         found: NDArray[np.int64] = (self.status == EVENT).astype(np.int64)
         return found
 
+    def check_enough(self, least: int) -> None:
+        """BadInput when fewer than ``least`` rows have the event by the horizon, or are without it then."""
+        counts = np.bincount(self.status, minlength=3)
+        for status, what, mend in (
+            (BEYOND, "are followed up to it without the event", "an earlier"),
+            (EVENT, "have the event by then", "a later"),
+        ):
+            if counts[status] < least:
+                raise BadInput(
+                    f"With the horizon {self.horizon:g} fewer than {least} rows {what}; choose {mend} "
+                    "--horizon."
+                )
+
     def of(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Times:
         return Times(self.time[rows], self.event[rows], self.horizon)
 

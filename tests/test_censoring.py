@@ -201,8 +201,14 @@ def refusals() -> list[tuple[str, pd.DataFrame, dict[str, object], str]]:
         ("negative", negative, both, "5 rows have a negative follow-up time"),
         ("competing", three, both, "competing events"),
         ("competing, one named", three, both | {"positive": "1"}, "competing events"),
-        ("beyond follow-up", table, both | {"horizon": 1e6}, "fewer than 5 patients"),
-        ("nobody that long", short, both, "fewer than 5 patients"),
+        (
+            "beyond follow-up",
+            table,
+            both | {"horizon": 1e6},
+            "followed up to it without the event; choose an earlier",
+        ),
+        ("nobody that long", short, both, "choose an earlier --horizon"),
+        ("before any event", table, both | {"horizon": 0.05}, "have the event by then; choose a later"),
     ]
 
 

@@ -189,6 +189,9 @@ VERBS: Mapping[str, Callable[[Cohort], Any]] = {
         f"prune, {name}": _pruned(name, _granularity(name))
         for name in (*STRATEGIES.names(), *BASELINES.names())
     },
+    "prune, balanced": _pruned(
+        "contribution", "weight", schedule=replace(QUICK["schedule"], class_weights="balanced"), balanced=True
+    ),
     "prune, at a threshold": _pruned("contribution", "weight", threshold=0.05, rounds=2),
     "prune, sequential_selection, network": _pruned("sequential_selection", "feature", network=True),
     "compare": _compared,
