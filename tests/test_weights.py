@@ -38,10 +38,12 @@ from medprune import (
     train,
 )
 from medprune.agreement import agreement
+from medprune.candidate import Problem
 from medprune.comparison import compare
 from medprune.compression import compression
 from medprune.criteria import CRITERIA
 from medprune.folds import folds
+from medprune.gated_training import GatedTraining
 from medprune.path import method
 from medprune.performance import METRICS, log_loss
 from medprune.ranked import measures
@@ -154,6 +156,12 @@ def _compared(here: Cohort) -> list[Any]:
     return [[duel.difference, duel.low, duel.high] for duel in duels]
 
 
+def _gated(here: Cohort) -> list[Any]:
+    training = GatedTraining(Problem.of(model(), here, "weight", seed=0))
+    next(training.down((0.8,), 20))
+    return [[p.detach().numpy() for p in (*training.network.parameters(), *training.log_alphas)]]
+
+
 def quick(name: str) -> dict[str, Any]:
     known = {field.name for field in fields(type(method(name)))}  # type: ignore[arg-type]
     return {key: value for key, value in QUICK.items() if key in known}
@@ -194,6 +202,7 @@ VERBS: Mapping[str, Callable[[Cohort], Any]] = {
     ),
     "prune, at a threshold": _pruned("contribution", "weight", threshold=0.05, rounds=2),
     "prune, sequential_selection, network": _pruned("sequential_selection", "feature", network=True),
+    "training of gates": _gated,
     "compare": _compared,
     "cross_validate": lambda here: _of_selection(
         cross_validate(model(), here, how=FOLDS, sparsities=(0.5, 0.8), schedule=QUICK["schedule"])
