@@ -571,7 +571,10 @@ def test_other_places_for_a_table(shell: Shell, place: Path, tmp_path: Path) -> 
     assert "no column to exclude 'agee' (did you mean 'age'?)" in shell.refused(
         "inspect", *column, "--exclude", "agee"
     )
-    assert "Censored outcomes" in shell.refused("inspect", *column, "--time", "age", "--horizon", 3)
+    assert "add --horizon T" in shell.refused("inspect", *column, "--time", "age")
+    assert "no follow-up time column 'when'" in shell.refused(
+        "inspect", *column, "--time", "when", "--horizon", 3
+    )
     assert "has no class '7'" in shell.refused("inspect", *column, "--positive", 7)
 
 
