@@ -76,6 +76,7 @@ LAYERS = (
     ("cross_validation",),
     ("settings_search",),
     ("review",),
+    ("report",),
     ("bundle",),
     ("runs",),
     ("flow",),
