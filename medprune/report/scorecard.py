@@ -28,7 +28,8 @@ Floats = NDArray[np.float64]
 
 MOST_INPUTS = 10
 PER_LOG_ODDS = 10 / math.log(2)
-BANDS = 6  # of a number
+FEW_VALUES = 6  # of a number: each is a line of the card
+CUTS = (0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95)  # else; narrow at both ends, where risks change most
 A_CURVE = 5  # values, from which one can be drawn
 AVERAGED = 500  # patients
 UNKNOWN = "not known"
@@ -227,17 +228,14 @@ def _curve(small: RiskModel, frame: pd.DataFrame, name: str) -> list[Curve]:
 def _bands(seen: pd.Series, floor: int) -> list[tuple[str, float, float]]:
     """A number in bands: title, lower end, and the value it counts as, the median of its patients.
 
-    Few values have a band each, many have bands of about as many patients each; each band has more than
-    ``floor`` of them.
+    Few values have a band each, many have bands between quantiles; each band has more than ``floor``
+    patients.
     """
     known = np.sort(seen.dropna().to_numpy(np.float64))
     if not len(known):
         return []
     values = np.unique(known)
-    if len(values) <= BANDS:
-        wanted = values[1:]
-    else:
-        wanted = np.quantile(known, np.linspace(0, 1, BANDS + 1)[1:-1], method="higher")
+    wanted = values[1:] if len(values) <= FEW_VALUES else np.quantile(known, CUTS, method="higher")
     ends = [-math.inf]
     for cut in sorted({float(f"{cut:.6g}") for cut in wanted}):
         inside = (known >= ends[-1]) & (known < cut)
