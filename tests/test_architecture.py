@@ -34,6 +34,7 @@ LAYERS = (
     ("intake", "intake.table_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings", "treatments"),
+    ("censoring",),
     ("dealing", "treating"),
     ("reading",),
     ("cohort",),
@@ -86,6 +87,7 @@ LAYERS = (
     (
         "federated_verbs",
         "intake_verbs",
+        "review_verbs",
     ),
     ("cli",),
 )

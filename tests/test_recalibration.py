@@ -74,7 +74,8 @@ def test_a_known_distortion_is_found(classes: int) -> None:
     np.testing.assert_allclose(softmax(found((true - shift) / 0.6)), softmax(true), atol=0.03)
 
 
-def test_binary_is_logistic_regression_of_the_outcome_on_the_logit() -> None:
+def test_binary_is_logistic_regression_of_platts_targets_on_the_logit() -> None:
+    """Every patient stands for two, one with the outcome and one without, weighted by Platt's targets."""
     from sklearn.linear_model import LogisticRegression
 
     rng = np.random.default_rng(0)
@@ -82,10 +83,29 @@ def test_binary_is_logistic_regression_of_the_outcome_on_the_logit() -> None:
     outcome = (rng.random(500) < softmax(0.5 * logits)[:, 1]).astype(np.int64)
     found = fitted(logits, outcome)
     assert found.slope != 1.0
+    score, events = logits[:, 1:] - logits[:, :1], int(outcome.sum())
+    target = np.where(outcome == 1, (events + 1) / (events + 2), 1 / (500 - events + 2))
     plain = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000)
-    plain.fit(logits[:, 1:] - logits[:, :1], outcome)
+    plain.fit(np.tile(score, (2, 1)), np.repeat([1, 0], 500), np.concatenate([target, 1 - target]))
     assert found.slope == pytest.approx(plain.coef_[0, 0], abs=1e-5)
-    assert found.intercepts == pytest.approx((0, plain.intercept_[0]), abs=1e-5)
+    likeliest = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(score, outcome)
+    assert 0 < likeliest.coef_[0, 0] - found.slope < 0.02  # of so many patients, hardly another one
+    at_that_slope = softmax(found.slope * logits + found.intercepts)[:, 1]
+    assert at_that_slope.mean() == pytest.approx(outcome.mean(), abs=1e-9)
+
+
+def test_timid_risks_get_the_slope_that_they_need() -> None:
+    """A hard cut leaves logits a tenth as large: no bound may keep them there."""
+    rng = np.random.default_rng(3)
+    true = rng.normal(0, 1.5, (4_000, 2))
+    outcome = (rng.random(4_000) < softmax(true)[:, 1]).astype(np.int64)
+    assert fitted(true / 10, outcome).slope == pytest.approx(10, rel=0.06)
+
+
+def test_logits_that_tell_nobody_apart_get_the_shares() -> None:
+    outcome = np.repeat([0, 1], (70, 30))
+    found = fitted(np.tile([0.3, -0.2], (100, 1)), outcome)
+    assert softmax(found(np.array([[0.3, -0.2]])))[0, 1] == pytest.approx(0.3, abs=1e-9)
 
 
 @pytest.mark.parametrize("events", [1, 5, FOR_A_SLOPE - 1, FOR_A_SLOPE, 60])
@@ -117,9 +137,14 @@ def test_a_slope_needs_evidence() -> None:
 def test_no_fit_turns_the_order_round_or_runs_away(sign: int) -> None:
     outcome = np.repeat([0, 1], (60, 60))
     score = np.linspace(-1, 1, 120) * sign
-    found = fitted(np.stack((-score, score), axis=1), outcome)
-    assert found.slope == SLOPES[0 if sign < 0 else 1]
+    logits = np.stack((-score, score), axis=1)
+    found = fitted(logits, outcome)
     assert np.isfinite(found.intercepts).all()
+    if sign < 0:
+        assert found.slope == SLOPES[0]
+    else:  # no patient's risk is taken for certain, as the largest likelihood would have it
+        assert 1 < found.slope < SLOPES[1]
+        assert softmax(found(logits))[outcome == 0, 1].mean() > 0.01
 
 
 def test_a_class_that_tuning_lacks_keeps_a_small_risk() -> None:
@@ -190,12 +215,15 @@ def test_weights_distort_and_the_model_comes_recalibrated(rare: Cohort, weighted
     assert tuning_auroc(raw, rare) == tuning_auroc(weighted, rare)
 
 
-def test_without_weights_nothing_is_recalibrated(rare: Cohort) -> None:
+def test_without_weights_the_dense_model_is_raw_and_what_is_pruned_recalibrated(rare: Cohort) -> None:
     plain = train(rare, MLP((8, 4)), schedule=replace(WEIGHTED, class_weights="none"))
     assert plain.recalibration.is_identity
-    assert all(
-        candidate.model.recalibration.is_identity for candidate in prune(plain, rare, sparsities=(0.5,))
-    )
+    path = prune(plain, rare, sparsities=(0.5,))
+    assert path.dense.model is plain
+    assert not path.dense.is_recalibrated
+    assert not path.candidates[1].model.recalibration.is_identity
+    without = prune(plain, rare, sparsities=(0.5,), recalibrate=False)
+    assert all(candidate.model.recalibration.is_identity for candidate in without)
 
 
 WALKS: dict[str, dict[str, Any]] = {

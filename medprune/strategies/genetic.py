@@ -131,7 +131,7 @@ class GeneticSearch(Strategy):
     def _metric(self, problem: Problem, model: RiskModel) -> float:
         """The metric on tuning, larger is better."""
         risks = model.risks_of(problem.tuning.columns)
-        value = performance(problem.tuning.outcome, risks, model.act_at)[self.metric]
+        value = performance(problem.tuning.outcome, risks, model.act_at, problem.tuning.weight)[self.metric]
         return -value if self.metric == "brier" else value
 
     def _size(self, problem: Problem) -> str:

@@ -80,7 +80,7 @@ def _places(problem: Problem, among: Iterable[str]) -> list[int]:
 def worth(problem: Problem, model: RiskModel, metric: str) -> float:
     """The metric on tuning, turned so that larger is better; nothing is worse than one that is unknown."""
     risks = model.risks_of(problem.tuning.columns)
-    value = performance(problem.tuning.outcome, risks, model.act_at)[metric]
+    value = performance(problem.tuning.outcome, risks, model.act_at, problem.tuning.weight)[metric]
     return -np.inf if np.isnan(value) else -value if metric == "brier" else value
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from medprune import Cohort, load_cohort
+from medprune.censoring import again
 from medprune.cohort import TREATED
 from medprune.disclosure import safe_count, veiled
 from medprune.quality import WHY_RESAMPLING_HARMS, Problem
@@ -167,6 +168,7 @@ def treated(frame: pd.DataFrame, cohort: Cohort, treatments: Sequence[str]) -> C
         seed=cohort.seed,
         treatments=tuple(dict.fromkeys(treatments)),
         survey=True,
+        **again(cohort.follow_up),
     )
 
 

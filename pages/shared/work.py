@@ -176,6 +176,7 @@ def live_payload(study: Study, swept_before: Tradeoff, path: Path | None) -> dic
             normalised(study, contributions.scores(study.scoring.granularity)),
             finished=() if path is None else path.candidates,
             outcome=study.cohort.tuning.outcome,
+            weight=study.cohort.tuning.weight,
             view=view_of(study, swept_before),
         )
         study.live = (known, made | {"id": f"{study.visits}-{id(swept_before)}"})
