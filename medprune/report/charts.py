@@ -77,6 +77,7 @@ def decision_chart(side: SideBySide, name: str) -> Markup:
         (-0.25 * highest, 1.08 * highest),
         "Risk that is acted on",
         "Net benefit",
+        width=460,
         height=340,
         x_percent=True,
     )
@@ -89,7 +90,6 @@ def decision_chart(side: SideBySide, name: str) -> Markup:
     made.curve(curves.act_at, curves.benefit[0], "dense", ORIGINAL)
     made.curve(curves.act_at, curves.benefit[1], "pruned", SMALLER)
     made.key.sort(key=lambda each: ("pruned", "dense", "raw", "all", "none").index(each[0]))
-    made.width = 460
     return made.drawn()
 
 
@@ -116,11 +116,12 @@ def risks_chart(side: SideBySide, which: int, name: str, floor: int) -> Markup:
         (0, 1),
         (-top, top),
         f"Risk that the {label} model gives",
-        "Share of patients a tenth of risk",
+        "Patients per 10 points of risk",
         width=400,
         height=260,
         x_percent=True,
         y_both_ways=True,
+        y_percent=True,
         top=14,
     )
     for shape, up, kind in ((having, 1, "event"), (without, -1, "other")):
@@ -164,7 +165,7 @@ def forest(
 ) -> Markup:
     """Estimates with their intervals, one below the other; ``margin`` is a limit, drawn dashed."""
     known = [row for row in rows if row.estimate.is_known]
-    ends = [e for row in known for e in (row.estimate.low, row.estimate.high)] or [0.0, 1.0]
+    ends = [e for row in known for e in (row.estimate.value, row.estimate.low, row.estimate.high)]
     ends += [] if margin is None else [margin]
     ends = [end for end in ends if math.isfinite(end)] or [0.0, 1.0]
     room = (max(ends) - min(ends) or 1.0) * 0.08
@@ -207,7 +208,8 @@ def _forest(made: svg.Chart, rows: Sequence[Row], margin: float | None, digits: 
         if math.isfinite(found.low) and math.isfinite(found.high):
             yield svg.line(made.px(found.low), y, made.px(found.high), y, f"whisker {row.kind}")
         yield svg.circle(made.px(found.value), y, 4, f"dot {row.kind}")
-        words = f"{number(found.value, digits)} ({interval(found, digits)})"
+        words = number(found.value, digits)
+        words += f" ({interval(found, digits)})" if math.isfinite(found.low) else ""
         yield svg.words(made.width - made.right + 10, y + 4, words, "key")
 
 

@@ -20,6 +20,10 @@ from medprune.review import Check, Review
 from medprune.review.evidence import UNKNOWN
 from medprune.review.side_by_side import SideBySide
 from medprune.review.wording import interval, number, signed
+from medprune.splits import SPLITS
+
+TEST_SPLIT = SPLITS[-1]
+COUNTS = ("events", "beyond", "early")  # of the follow-up, in the provenance
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,9 +137,9 @@ def reviewed(known: Known) -> str:
     """Who was reviewed: patients, rows, and how many had the event."""
     review = known.review
     number_of = len(np.unique(review.split.patients))
-    told = f"{number_of:,} patients"
+    told = f"{known.count(number_of)} patients"
     if number_of != len(review.split):
-        told += f" in {len(review.split):,} rows"
+        told += f" in {known.count(len(review.split))} rows"
     outcomes = "; ".join(_events(known, side) for side in review.sides)
     weighted = review.prevalence
     note = "" if weighted is None else f" Figures are weighted to a prevalence of {weighted:.1%}."
@@ -144,10 +148,25 @@ def reviewed(known: Known) -> str:
 
 def _events(known: Known, side: SideBySide) -> str:
     """Both counts, or neither: one is the total less the other."""
-    label = f"of {side.label!r} " if side.label else ""
+    having = "with the event" if known.review.is_binary else f"of {side.label!r}"
     if too_few(side, known.floor):
-        return f"how many are {label}is kept back, as few patients are on one side"
-    return f"{side.events:,} {label}and {side.others:,} others"
+        return f"how many are {having} is kept back, as few patients are on one side"
+    return f"{side.events:,} {having} and {side.others:,} without"
+
+
+def kind_of_test(known: Known) -> str:
+    """Internal or external, as far as the review knows."""
+    if known.review.split.name == TEST_SPLIT:
+        return "A held-out part of the table that the model was made from: internal, not external validation."
+    return f"Patients of another table, or all of one ({known.review.split.name}), as was declared."
+
+
+def horizon(known: Known) -> str:
+    """Until when the event counts: as somebody says it, else as the table was read."""
+    found = known.of("follow_up")
+    read = f"{found['time']} up to {found['horizon']:g}" if isinstance(found, Mapping) else ""
+    said = known.about.horizon.strip()
+    return f"{said} ({read})" if said and read else said or read
 
 
 def sample_size(known: Known) -> str:
@@ -314,8 +333,13 @@ def versions(known: Known) -> str:
 
 def settings_rows(known: Known) -> list[tuple[str, str]]:
     """The whole provenance, name by name; what counts patients is told as everywhere in the report."""
-    apart = ("data_problems", "patients")
-    return [row for key, value in known.provenance.items() if key not in apart for row in _rows(key, value)]
+    apart = ("data_problems", "patients", "path_on_tuning", "follow_up")
+    rows = [row for key, value in known.provenance.items() if key not in apart for row in _rows(key, value)]
+    followed = known.of("follow_up")
+    for key, value in followed.items() if isinstance(followed, Mapping) else ():
+        is_count = key in COUNTS and isinstance(value, int)
+        rows += [(f"follow-up: {key}", known.count(value) if is_count else flat(value))]
+    return rows
 
 
 def _rows(key: str, value: Any) -> list[tuple[str, str]]:

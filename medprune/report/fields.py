@@ -102,7 +102,7 @@ GROUPS: tuple[Group, ...] = (
         (
             Field("What comes out", facts.output),
             told("What it means", "output"),
-            told("Horizon", "horizon"),
+            Field("Horizon", facts.horizon),
         ),
     ),
     Group(
@@ -191,6 +191,7 @@ GROUPS: tuple[Group, ...] = (
         ("External validation process",),
         (
             Field("Reviewed patients", facts.reviewed),
+            Field("Kind of test", facts.kind_of_test),
             told("Source, if another one", "validation_data"),
             Field("Overlap", facts.overlap),
             Field("Enough patients?", facts.sample_size),

@@ -57,10 +57,12 @@ class ShownFlips:
 
 def raw_flips(review: Review) -> Flips:
     """The changed decisions in whole rows, whatever they are weighted with."""
-    outcome = review.split.outcome
+    known = review.split.known
+    outcome = review.split.outcome[known]
+    dense, pruned = review.dense_risks[known], review.pruned_risks[known]
     if review.is_binary:
-        return flips(outcome == 1, review.dense_risks[:, 1], review.pruned_risks[:, 1], review.act_at)
-    return moves(outcome, decisions(review.dense_risks), decisions(review.pruned_risks))
+        return flips(outcome == 1, dense[:, 1], pruned[:, 1], review.act_at)
+    return moves(outcome, decisions(dense), decisions(pruned))
 
 
 def shown_flips(weighted: Flips, rows: Flips, floor: int = FLOOR) -> ShownFlips:
@@ -125,7 +127,7 @@ def _shown(check: Check, review: Review, floor: int) -> Check:
         return _g4(check, review, floor)
     if check.id == "G7":
         return _g7(check, review, floor)
-    if check.id in ("G3", "G6"):
+    if check.id == "G3":
         details = tuple(without_small_counts(each, floor) for each in check.details)
         return replace(check, sentence=without_small_counts(check.sentence, floor), details=details)
     if any(too_few(side, floor) for side in review.sides):
@@ -177,7 +179,7 @@ def _g7(check: Check, review: Review, floor: int) -> Check:
 
 COUNTED = re.compile(
     r"(?<![\w.,<>=≥≤])([1-9]\d?)"
-    r"(?= (?:of|more|such|newly|other|patients?|events?|rows?|women|men|with|without)\b)"
+    r"(?= (?:of(?! them)|such|newly|patients?|events?|with|without)\b)"
 )
 
 

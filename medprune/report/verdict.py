@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from medprune.report.facts import Known
-from medprune.report.held_back import too_few
+from medprune.report.held_back import KEPT_BACK, too_few
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, STATES, TITLES, WARN, Check
 
 ICONS = {PASS: "✓", WARN: "!", FAIL: "✕", NOT_ASSESSABLE: "?"}
@@ -75,6 +75,8 @@ def of_a_thousand(known: Known) -> tuple[tuple[str, str], ...]:
             "moved": "moved from one wrong class to another",
         }
     parts = [(words[name], told.per_1000[name]) for name in words if name in told.per_1000]
+    if all(many == KEPT_BACK for _, many in parts):
+        parts = [("for better or for worse: some of these groups are small", KEPT_BACK)]
     total = [("are handled differently by the smaller model", told.total_per_1000)]
     return (*total, *parts, *_floor(known))
 
