@@ -241,7 +241,7 @@ def told(chosen: Candidate, path: Path) -> None:
                 icon=":material/trending_down:",
             )
     with st.container(horizontal=True):
-        guide.next_step("pages/7_export.py", "Next: export")
+        guide.next_step("pages/6_review.py", "Next: review")
         if st.button("Compare other strategies", icon=":material/compare_arrows:", key="to_strategies"):
             st.switch_page("pages/5_strategies.py")
 

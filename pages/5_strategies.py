@@ -358,7 +358,7 @@ def chosen(study: Study, candidate: Candidate, path: Path) -> None:
     )
     guide.no_longer_needed(dense, candidate, path.prices)
     risks_set_right(candidate)
-    guide.next_step("pages/7_export.py", "Next: export")
+    guide.next_step("pages/6_review.py", "Next: review")
 
 
 study = session.study()
