@@ -138,7 +138,7 @@ def _sampled(scores: Sequence[Array], alive: Kept, sample: int, seed: int) -> ND
 class _Removals:
     """A model in double precision, where small removals still show, and its patients before any removal.
 
-    ``say`` (N,) is how much each patient counts in the mean: alike, or each class alike.
+    ``say`` (N,) is how much each patient counts in the mean: alike or by its weight, or each class alike.
     """
 
     model: RiskModel
@@ -153,8 +153,10 @@ class _Removals:
     def of(cls, model: RiskModel, split: Split, effect: str, *, balanced: bool) -> _Removals:
         data = prepare(model.preparation, split)
         double = replace(model, network=copy.deepcopy(model.network).double(), mask=mask_of(model))
-        counts = np.bincount(data.outcome, minlength=len(model.classes))
-        say = 1 / counts[data.outcome] if balanced else np.ones(len(data.outcome))
+        say = data.say
+        if balanced:
+            counts = np.bincount(data.outcome, say, minlength=len(model.classes))
+            say = say / np.where(counts > 0, counts, 1.0)[data.outcome]
         unremoved = cls(
             model=double,
             columns=torch.from_numpy(data.columns).double(),

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -32,6 +33,7 @@ from medprune.training import (
     class_weights,
     few_threads,
     like_trained,
+    patient_weights,
     retrain,
 )
 
@@ -75,12 +77,13 @@ class Training:
 class Patients:
     """Of each data set: columns (data sets, N, padded inputs), classes (data sets, N), patients (data sets,).
 
-    Rows are padded to the same N.
+    Rows are padded to the same N. ``weight`` (data sets, N) is what each counts, 1 on average; None: alike.
     """
 
     x: Tensor
     y: Tensor
     counts: list[int]
+    weight: Tensor | None = None
 
     @classmethod
     def of(cls, several: Sequence[Prepared]) -> Patients:
@@ -91,7 +94,7 @@ class Patients:
         for place, (data, count) in enumerate(zip(several, counts, strict=True)):
             x[place, :count, :columns] = torch.from_numpy(data.columns)
             y[place, :count] = torch.from_numpy(data.outcome)
-        return cls(x, y, counts)
+        return cls(x, y, counts, _weights_of(several, rows))
 
     @property
     def say(self) -> Tensor:
@@ -99,7 +102,19 @@ class Patients:
         say = torch.zeros(self.y.shape)
         for place, count in enumerate(self.counts):
             say[place, :count] = 1 / count
-        return say
+        return say if self.weight is None else say * self.weight
+
+
+def _weights_of(several: Sequence[Prepared], rows: int) -> Tensor | None:
+    """What each patient counts (data sets, rows); None where all of all data sets count alike."""
+    if all(data.weight is None for data in several):
+        return None
+    weight = torch.ones(len(several), rows)
+    for place, data in enumerate(several):
+        mine = patient_weights(data, None)
+        if mine is not None:
+            weight[place, : len(mine)] = mine
+    return weight
 
 
 @dataclass(eq=False)
@@ -173,7 +188,9 @@ def retrain_stacked(asked: Sequence[Training]) -> list[list[RiskModel]]:
         with few_threads(chunk[0].model.network), torch.no_grad():
             for member, model in zip(chunk, _retrained(chunk, *data, schedule), strict=True):
                 tuned, weighted = asked[member.data].tuning, member.class_weights == BALANCED
-                done[member.data].append(finished(model, tuned.columns, tuned.outcome, weighted=weighted))
+                done[member.data].append(
+                    finished(model, tuned.columns, tuned.outcome, weighted=weighted, weight=tuned.weight)
+                )
     return done
 
 
@@ -225,7 +242,11 @@ def _class_weights(members: Sequence[Member], train: Patients) -> Tensor | None:
     found = []
     for member in members:
         classes, count = member.model.network.spec.outputs, train.counts[member.data]
-        of_train = train.y[member.data, :count].numpy()
+        of_train = Prepared(
+            np.empty((0, 0), dtype=np.float32),
+            train.y[member.data, :count].numpy(),
+            None if train.weight is None else train.weight[member.data, :count].double().numpy(),
+        )
         mine = class_weights(of_train, classes, member.class_weights)
         found.append(torch.ones(classes) if mine is None else mine)
     return torch.stack(found)
@@ -349,7 +370,8 @@ def _one_epoch(stack: Stack, data: Patients, plan: Plan, schedule: Schedule, opt
         some = slice(start, start + plan.ahead)
         at = plan.own[:, None], patients[some]
         y = data.y[at]
-        say = _weighed(plan.say[some], y, plan.weights)[..., None]
+        said = plan.say[some] if data.weight is None else plan.say[some] * data.weight[at]
+        say = _weighed(said, y, plan.weights)[..., None]
         aim = functional.one_hot(y, stack.layout.spec.outputs) * -say
         noise = stack.noise([mine[some] for mine in plan.sizes], plan.noise)
         parts = (stack.heard(data.x[at]), y, say, aim, *noise)

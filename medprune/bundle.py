@@ -30,11 +30,13 @@ from medprune.errors import BadInput, MedPruneError, listed
 from medprune.intake import decimal_marks, missing, table_choices, text_table
 from medprune.intake.tensor_file import MOST_BYTES
 from medprune.model import RiskModel
-from medprune.model_file import check_has_format, load_model, model_bytes
+from medprune.model_file import check_has_format, fingerprint, load_model, model_bytes
 from medprune.network import Network
 from medprune.onnx_graph import onnx_bytes
 from medprune.onnx_run import onnx_risks, probe_rows
-from medprune.tables import check_place, jsonable
+from medprune.report import About, papers
+from medprune.review.result import Review
+from medprune.tables import check_place, json_text
 
 TOLERANCE = 1e-5
 INT8_TOLERANCE = 0.05  # of the mean over made-up rows: another model, not rounding
@@ -48,7 +50,7 @@ FILES = (
     "load_torch.py",
 )
 INT8 = "model.int8.onnx"  # only when asked for
-LATER = ("card.md", "report.html", "review.json")  # what a review adds
+LATER = ("review.json", "card.md", "report.html", "card.chai.xml")  # what a review adds
 LEFT_BEHIND = ("__pycache__",)  # by Python, when the bundle's scripts are used
 
 
@@ -65,6 +67,16 @@ class Bundle:
     def zip(self) -> Path:
         return self.folder if self.folder.is_file() else _zip_beside(self.folder)
 
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Where the model comes from, as :func:`export` was given it."""
+        found = json.loads(self.file("provenance.json") or b"{}")
+        return found if isinstance(found, dict) else {}
+
+    def file(self, name: str) -> bytes | None:
+        """One of its files, None when it has none of this name; BadInput when it is damaged."""
+        return _member(self.folder, name) if name in names_in(self.folder) else None
+
     def predict_proba(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """Risks (N, classes) from raw columns, as :meth:`RiskModel.predict_proba`."""
         return self.model.predict_proba(frame)
@@ -72,35 +84,73 @@ class Bundle:
 
 def export(
     candidate: Candidate | RiskModel,
-    review: None,
+    review: Review | None,
     folder: str | Path,
     *,
     provenance: Mapping[str, Any] | None = None,
     int8: bytes | None = None,
+    about: About | None = None,
 ) -> Bundle:
     """Write the candidate's bundle to ``folder`` and its zip beside it; an older bundle there is replaced.
 
     ``review`` is None until the model has been reviewed; the bundle is then marked "not reviewed".
+    ``about`` is what only its makers can say of it, for the card.
     ``int8`` is the model quantised, which goes in beside model.onnx; predict.py keeps using the latter.
     Raises BadInput when the folder holds something else or cannot be written; nothing is changed then.
     """
     model = compact(check_has_format(candidate.model if isinstance(candidate, Candidate) else candidate))
     target = check_target(folder)
+    with _replacing(target) as fresh:
+        _write(fresh, model, provenance or {}, int8)
+        if review is not None:
+            _write_review(fresh, review, provenance or {}, about)
+        difference = verify(fresh, model)
+    return replace(load_bundle(target), largest_difference=difference)
+
+
+def add_review(bundle: Bundle, review: Review, about: About | None = None) -> Bundle:
+    """The same bundle with its review in it, in one step; an older review there is replaced.
+
+    A zip gets the folder that it was made from beside it. Raises BadInput when the review is of another
+    model, or nothing can be written; nothing is changed then.
+    """
+    if fingerprint(compact(review.pruned_model)) != fingerprint(bundle.model):
+        raise BadInput("The review is of another model than the bundle holds; review this bundle.")
+    place = bundle.folder
+    target = check_target(place.with_suffix("") if place.is_file() else place)
+    kept = [name for name in names_in(place) if name not in LATER]
+    with _replacing(target) as fresh:
+        for name in kept:
+            (fresh / name).write_bytes(_member(place, name))
+        _write_review(fresh, review, bundle.provenance, about)
+    return replace(load_bundle(target), largest_difference=bundle.largest_difference)
+
+
+@contextlib.contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """An empty folder to fill; filled, it and its zip take the place of what was at ``target``."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
             fresh = Path(scratch) / target.name
             fresh.mkdir()
-            _write(fresh, model, provenance or {}, int8)
-            difference = verify(fresh, model)
-            archive = _zipped(fresh)
-            _move_into_place(fresh, archive, target, Path(scratch))
+            yield fresh
+            _move_into_place(fresh, _zipped(fresh), target, Path(scratch))
     except OSError as error:
         raise BadInput(
             f"The bundle could not be written to {str(target)!r} ({error.strerror}); "
             "nothing was changed there."
         ) from error
-    return replace(load_bundle(target), largest_difference=difference)
+
+
+def names_in(bundle: Path) -> list[str]:
+    """The files of a bundle that it may have, in their usual order."""
+    if bundle.is_dir():
+        there = {entry.name for entry in bundle.iterdir()}
+    else:
+        with zipfile.ZipFile(bundle) as archive:
+            there = {member.filename.rpartition("/")[2] for member in archive.infolist()}
+    return [name for name in (*FILES, INT8, *LATER) if name in there]
 
 
 def load_bundle(path: str | Path) -> Bundle:
@@ -194,9 +244,19 @@ def _write(folder: Path, model: RiskModel, provenance: Mapping[str, Any], int8: 
     (folder / "load_torch.py").write_text(_torch_script(model), encoding="utf-8")
 
 
+def _write_review(folder: Path, review: Review, provenance: Mapping[str, Any], about: About | None) -> None:
+    """What a review adds, and the gate's state in model.json."""
+    for name, text in papers(review, provenance, about).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    override = None if review.override is None else review.override.to_json()
+    described["review"] = {"gate": review.gate, "override": override}
+    described["files"] = names_in(folder)
+    _write_json(folder / "model.json", described)
+
+
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    text = json.dumps(jsonable(value), indent=1, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(json_text(value), encoding="utf-8")
 
 
 def _filled(name: str, values: Mapping[str, str]) -> str:
@@ -303,7 +363,7 @@ def _zipped(folder: Path) -> Path:
     """The folder as a zip with fixed times, so that the same bundle gives the same bytes."""
     archive = _zip_beside(folder)
     with zipfile.ZipFile(archive, "w") as out:
-        for name in (name for name in (*FILES, INT8) if (folder / name).exists()):
+        for name in names_in(folder):
             info = zipfile.ZipInfo(f"{folder.name}/{name}")
             info.create_system, info.external_attr = 3, 0o100644 << 16  # a plain file, readable by all
             out.writestr(info, (folder / name).read_bytes())

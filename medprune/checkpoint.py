@@ -110,6 +110,7 @@ def identity_of(problem: Problem) -> dict[str, Any]:
     for data in (problem.train, problem.tuning):
         patients.update(repr(data.columns.shape).encode())
         patients.update(data.columns.tobytes() + data.outcome.tobytes())
+        patients.update(b"" if data.weight is None else data.weight.tobytes())
     return {
         "model": f"{fingerprint(problem.model)} {mask_of(problem.model).digest().hex()}",
         "patients": patients.hexdigest(),

@@ -1,4 +1,5 @@
-"""The shell: ``medprune inspect | train | score | merge | sweep | prune | predict | serve``.
+"""The shell: ``medprune inspect | train | score | merge | sweep | prune | review | predict |
+serve``.
 
 Exit 0 done, 2 bad input (one sentence), 1 our fault, 130 stopped by the user. With ``--json`` standard
 output carries one JSON object and nothing else; progress and notes go to standard error.
@@ -132,8 +133,12 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
     sub.add_argument("--sheet", metavar="NAME", help="of a workbook with several sheets, the one to read")
     sub.add_argument("--decimal", metavar="MARK", help="of a text file: . or , (found out if not given)")
     sub.add_argument("--encoding", metavar="NAME", help="of a text file, such as cp1252 (found out)")
-    sub.add_argument("--time", metavar="COL", help="follow-up time of a censored outcome (not yet handled)")
-    sub.add_argument("--horizon", type=float, metavar="T", help="horizon of a censored outcome")
+    sub.add_argument(
+        "--time", metavar="COL", help="follow-up time, where the outcome says event seen, or censored without"
+    )
+    sub.add_argument(
+        "--horizon", type=float, metavar="T", help="predict the event by this time (with --time)"
+    )
     if external:
         sub.add_argument(
             "--external", action="store_true", help="other patients than the model was made on: use them all"
@@ -144,9 +149,11 @@ def _table(sub: Parser, *, outcome: bool = True, external: bool = False, batches
         )
 
 
-def _model(sub: Parser, *, required: bool) -> None:
+def _model(sub: Parser, *, required: bool, name: str = "--model") -> None:
     about = "a model: safetensors, state_dict, ONNX or skops" + ("" if required else " (train one first)")
-    sub.add_argument("--model", required=required, metavar="MODEL", help=about)
+    if name == "--dense":
+        about = "the model that the bundle was pruned from"
+    sub.add_argument(name, required=required, metavar="MODEL", help=about)
     group = sub.add_argument_group("what the file does not say (a plain state_dict says none of it)")
     group.add_argument("--activation", metavar="NAME", help="relu, gelu, silu, tanh, sigmoid or identity")
     group.add_argument(
@@ -284,8 +291,45 @@ def _prune(sub: Parser) -> None:
     folds.add_argument("--repeats", type=int, metavar="R", help="do so R times, with other folds (1)")
     folds.add_argument("--nested", action="store_true", help="report on patients without a say in the choice")
     folds.add_argument("--processes", type=int, metavar="N", help="folds at a time (as many as there are)")
+    sub.add_argument(
+        "--margins", metavar="FILE", help="limits of the review to come (JSON), set before test is opened"
+    )
+    sub.add_argument(
+        "--no-recalibration",
+        action="store_true",
+        help="leave risks as pruning and retraining made them (set right on tuning patients otherwise)",
+    )
     sub.add_argument("--int8", metavar="WAY", help="add a quantised file: weights, or full (activations too)")
     sub.add_argument("--out", required=True, metavar="BUNDLE", help="the folder to write; its zip comes too")
+
+
+def _review(sub: Parser) -> None:
+    _table(sub, external=True)
+    _model(sub, required=True, name="--dense")
+    sub.add_argument("--bundle", required=True, metavar="BUNDLE", help="its folder; card and report go there")
+    sub.add_argument(
+        "--subgroup",
+        metavar="COL",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="columns to look at group by group, chosen before looking; age:40,65 cuts a number",
+    )
+    sub.add_argument("--margins", metavar="FILE", help="limits of the gate (JSON); those given to prune hold")
+    sub.add_argument(
+        "--confirm", metavar="COL", nargs="+", action="extend", default=[], help="inputs it may do without"
+    )
+    sub.add_argument("--about", metavar="FILE", help="what only you know, for the card (JSON)")
+    sub.add_argument(
+        "--prevalence", type=float, metavar="P", help="weight to it, when cases and controls were sampled"
+    )
+    sub.add_argument(
+        "--refits", type=int, default=20, metavar="N", help="retrainings, to see what changes anyway (20)"
+    )
+    who = sub.add_argument_group("take a model whose gate fails all the same; the card says so")
+    who.add_argument("--override", metavar="NAME", help="who takes it")
+    who.add_argument("--override-reason", metavar="TEXT", help="why")
+    who.add_argument("--override-until", metavar="DATE", help="until when, such as 2027-01-31")
 
 
 def _converter(sub: Parser) -> None:
@@ -340,6 +384,11 @@ VERBS: dict[str, tuple[Callable[..., tuple[Any, str]], Callable[[Parser], None],
         "What every threshold would do to tuning patients, before retraining.",
     ),
     "prune": (_verb("prune"), _prune, "Walk a path of smaller models, choose one, write its bundle."),
+    "review": (
+        _verb("review", "review_verbs"),
+        _review,
+        "What the smaller model of a bundle does to patients; adds card and report.",
+    ),
     "converter": (
         _verb("converter", "intake_verbs"),
         _converter,

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medprune.censoring import FollowUp, Times, asked
 from medprune.dealing import Rows, place
 from medprune.errors import BadInput, listed
 from medprune.intake.clean import NOTHING, Clean
@@ -26,6 +27,7 @@ from medprune.reading import (
     Read,
     check_there,
     cleaned,
+    followed,
     patient_column,
     read_table_of,
     refuse_censoring,
@@ -51,6 +53,14 @@ class Split:
     patients: NDArray[np.uint64]  # (N,) hashed identifiers, salted with the table's hash
     rows: NDArray[np.int64]  # (N,) row numbers in the table, from 0
     subgroups: pd.DataFrame  # (N, subgroup columns), typed like features
+    weight: NDArray[np.float64] | None = (
+        None  # (N,) what each counts: 0 where the outcome is unknown; None: 1
+    )
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Whose outcome is known (N,): all but those censored before the horizon."""
+        return np.ones(len(self), dtype=np.bool_) if self.weight is None else self.weight > 0
 
     def __len__(self) -> int:
         return len(self.outcome)
@@ -71,6 +81,16 @@ class Split:
             patients=self.patients[places],
             rows=self.rows[places],
             subgroups=self.subgroups.iloc[places].reset_index(drop=True),
+            weight=None if self.weight is None else self.weight[places],
+        )
+
+
+def refuse_weights(split: Split, what: str) -> None:
+    """BadInput when the rows count by weights, and ``what`` would count them all alike."""
+    if split.weight is not None:
+        raise BadInput(
+            f"{what} cannot weigh patients by their censored follow-up; leave it out, or use an outcome that "
+            "is known of everybody, without --time and --horizon."
         )
 
 
@@ -93,11 +113,24 @@ class Cohort:
     exclude: tuple[str, ...]
     kept_out: KeptOut
     treatments: tuple[str, ...] = ()  # ids of those in force
+    follow_up: FollowUp | None = None  # where the outcome is the status at a horizon
 
     @property
     def rows(self) -> int:
         """How many rows are in use, over the three splits."""
         return len(self.train) + len(self.tuning) + len(self.test)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """What a patient is counted under: the classes, and the unknown where follow-up was censored."""
+        if self.follow_up is None:
+            return self.classes
+        at = f"at {self.follow_up.horizon:g}"
+        return (*(f"{label} {at}" for label in self.classes), f"unknown {at} (censored)")
+
+    def group_of(self, split: Split) -> NDArray[np.int64]:
+        """The place in :attr:`groups` of every row (N,)."""
+        return np.where(split.known, split.outcome, len(self.classes))
 
     def all(self) -> Split:
         """The three splits together, in the order of the table."""
@@ -109,6 +142,7 @@ class Cohort:
             patients=np.concatenate([split.patients for split in splits]),
             rows=np.concatenate([split.rows for split in splits]),
             subgroups=pd.concat([split.subgroups for split in splits], ignore_index=True),
+            weight=_one_after_the_other([split.weight for split in splits]),
         )
         return together.take("all", np.argsort(together.rows))
 
@@ -116,6 +150,11 @@ class Cohort:
         """Who is in which split, for a model to carry."""
         ids = {name: np.unique(getattr(self, name).patients) for name in SPLITS}
         return SplitRecord(self.table_hash, self.seed, self.patient, **ids)
+
+
+def _one_after_the_other(weights: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+    there = [weight for weight in weights if weight is not None]
+    return np.concatenate(there) if there else None
 
 
 def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes about it
@@ -151,9 +190,13 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
     "suggested"; what is fitted for them is fitted on train. The table is not changed: loaded without them,
     it is as it was. ``ranges`` replaces the usual dictionary of plausible values. With ``survey`` an outcome
     of too many or too rare classes, and columns that mix numbers and text, become problems of the quality
-    report where possible. Raises BadInput when the table or a choice is wrong.
+    report where possible.
+
+    With ``time``, a column of follow-up times, the outcome says whether the event was seen at that time (its
+    positive label) or follow-up ended without it, and what is predicted is the event by ``horizon``. Patients
+    censored before then stay, with weight 0, and the others stand for them: see :mod:`medprune.censoring`.
+    Raises BadInput when the table or a choice is wrong.
     """
-    refuse_censoring(time, horizon)
     wanted = [each for each in treatments if each != SUGGESTED]
     ask = Ask(
         outcome=outcome,
@@ -168,6 +211,7 @@ def load_cohort(  # noqa: PLR0913 - one table, and the choices that a user makes
         features=features,
         ranges=usual_ranges() if ranges is None else ranges,
         treatments=treatments_of(wanted),
+        follow_up=asked(time, horizon),
     )
     raw, notes = opened(source, choices)
     if len(wanted) < len(treatments):
@@ -217,17 +261,23 @@ def _loaded(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask, *, lenient: boo
     plan.check([str(name) for name in raw.columns])
     exclude = tuple(dict.fromkeys([*ask.exclude, *plan.drops]))
     patient = patient_column(plan.patient or ask.patient, ask.split, ask.external)
-    read = treated(read_table_of(raw, notes, ask.outcome, patient, exclude, ask.subgroups), plan)
+    time = None if ask.follow_up is None else ask.follow_up[0]
+    read = treated(read_table_of(raw, notes, ask.outcome, patient, exclude, ask.subgroups, time=time), plan)
     target = read_outcome(read.columns[ask.outcome], positive=ask.positive, classes=ask.classes)
-    no_features = {ask.outcome, patient, *exclude}
+    no_features = {ask.outcome, patient, time, *exclude}
     known = target.index != UNKNOWN
     used = kept_rows(plan, known, read.patients, read.columns, [*exclude])
-    rows = Rows(read.hash, read.patients, target.index, target.classes, used)
+    target, times = followed(read, target, used, ask)
+    status = None if times is None else times.status
+    rows = Rows(read.hash, read.patients, target.index, target.classes, used, status)
     places, more = place(rows, ask.seed, ask.split, ask.external)
     read, cleans, unfitted = cleaned(read, plan, places, no_features, ask)
     kept_out = () if ask.features else _kept_out(read, places != NOWHERE, no_features, lenient=lenient)
     chosen = tuple(ask.features or _features(read, no_features | set(dict(kept_out)), cleans))
     everyone = _everyone(read, places != NOWHERE, target, chosen, ask.subgroups, given=bool(ask.features))
+    follow_up = None
+    if ask.follow_up is not None and times is not None:
+        everyone, follow_up = _weighed(everyone, places, times, ask.follow_up[0])
     train, tuning, test = _parts(everyone, places)
     quality = _quality(
         read,
@@ -256,6 +306,7 @@ def _loaded(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask, *, lenient: boo
             *target.notes,
             *_column_notes(read, chosen, exclude, kept_out),
             *more,
+            *(() if follow_up is None else follow_up.notes()),
             *done,
         ),
         table_hash=read.hash,
@@ -264,6 +315,7 @@ def _loaded(raw: pd.DataFrame, notes: tuple[str, ...], ask: Ask, *, lenient: boo
         exclude=exclude,
         kept_out=kept_out,
         treatments=tuple(each.id for each in in_force),
+        follow_up=follow_up,
     )
 
 
@@ -315,6 +367,15 @@ def _everyone(
     )
 
 
+def _weighed(everyone: Split, places: NDArray[np.int64], times: Times, name: str) -> tuple[Split, FollowUp]:
+    """The rows with their weights, those of a split from its own rows; and what there is to tell of them."""
+    mine, place = times.of(everyone.rows), places[everyone.rows]
+    weight = np.zeros(len(everyone))
+    for one in np.unique(place):
+        weight[place == one] = mine.of(place == one).weights()
+    return replace(everyone, weight=weight), FollowUp.of(name, mine, weight)
+
+
 def _parts(everyone: Split, places: NDArray[np.int64]) -> tuple[Split, ...]:
     used = places[everyone.rows]
     return tuple(everyone.take(name, np.flatnonzero(used == place)) for place, name in enumerate(SPLITS))
@@ -345,6 +406,7 @@ def _quality(
         ranges=ranges,
         repeats={name: _repeats(read, everyone.rows, name) for name, why in kept_out if why == REPEATS},
         dates=_dates(read, everyone.rows, exclude),
+        known=None if everyone.weight is None else everyone.known,
     )
     return assess(table, rows=len(read.raw), columns=len(read.columns))
 

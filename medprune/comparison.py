@@ -123,7 +123,7 @@ def resampled_metric(path: Path, candidates: Sequence[Candidate], metric: str) -
     parts = []
     for start in range(0, RESAMPLES, most):
         drawn = bootstrap_weights(
-            path.tuning_outcome, path.tuning_patients, min(most, RESAMPLES - start), rng
+            path.tuning_outcome, path.tuning_patients, min(most, RESAMPLES - start), rng, path.tuning_weight
         )
         parts.append(
             [

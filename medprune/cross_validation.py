@@ -91,6 +91,7 @@ class PathWalk(Walk):
     granularity: str
     prices: Prices | None
     own: Mapping[str, Any]
+    recalibrate: bool = True
 
     def __call__(self, model: RiskModel, cohort: Cohort, seed: int) -> Walked:
         path = prune(
@@ -100,6 +101,7 @@ class PathWalk(Walk):
             granularity=self.granularity,
             seed=seed,
             prices=self.prices,
+            recalibrate=self.recalibrate,
             **self.own,
         )
         alone = path.candidates[-1]
@@ -149,16 +151,26 @@ def cross_validate(
     granularity: str = "weight",
     seed: int = 0,
     prices: Prices | None = None,
+    recalibrate: bool = True,
     **settings: Any,
 ) -> Selection:
     """Choose how much to remove, on patients of train and tuning who are held out in turn; test stays closed.
 
     In every fold a network of the shape of ``model`` is trained and pruned by ``strategy`` with its
-    ``settings``, from the raw columns on. ``how`` says how many folds, how often, nested or not, and by
-    which rule. The same seed gives the same selection, whatever the number of processes. Raises BadInput.
+    ``settings``, from the raw columns on, and its candidates are recalibrated on the fold's own tuning
+    patients, never on those held out. ``how`` says how many folds, how often, nested or not, and by which
+    rule. The same seed gives the same selection, whatever the number of processes. Raises BadInput.
     """
     steps = cross_validate_steps(
-        model, cohort, strategy, how=how, granularity=granularity, seed=seed, prices=prices, **settings
+        model,
+        cohort,
+        strategy,
+        how=how,
+        granularity=granularity,
+        seed=seed,
+        prices=prices,
+        recalibrate=recalibrate,
+        **settings,
     )
     return last_selection(steps)
 
@@ -172,11 +184,12 @@ def cross_validate_steps(
     granularity: str = "weight",
     seed: int = 0,
     prices: Prices | None = None,
+    recalibrate: bool = True,
     **settings: Any,
 ) -> Iterator[CrossStep]:
     """The steps of :func:`cross_validate`, one a fold; the last one carries the selection."""
     how = Validation() if how is None else how
-    walk = PathWalk(how, strategy, granularity, prices, settings)
+    walk = PathWalk(how, strategy, granularity, prices, settings, recalibrate)
     return walk_folds(model, cohort, how, walk, seed)
 
 
@@ -313,7 +326,7 @@ class Look:
 
 def _row(candidate: Candidate, option: float | None, look: Look, how: Validation) -> dict[str, float]:
     """A candidate on held-out patients."""
-    model, risks = candidate.model, look.risks(candidate.model)
+    model, risks, held_out = candidate.model, look.risks(candidate.model), look.cohort.test
     return {
         "requested": np.nan if option is None else option,
         "sparsity": candidate.sparsity,
@@ -322,7 +335,7 @@ def _row(candidate: Candidate, option: float | None, look: Look, how: Validation
         "features": candidate.features,
         "price": candidate.price,
         "tuning": how.sign * candidate.performance[how.metric],
-        **asdict(performance(look.cohort.test.outcome, risks, model.act_at)),
+        **asdict(performance(held_out.outcome, risks, model.act_at, held_out.weight)),
     }
 
 

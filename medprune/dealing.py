@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medprune.censoring import EARLY
 from medprune.errors import BadInput, listed
 from medprune.outcome import UNKNOWN, OutcomeUnfit
 from medprune.splits import NOWHERE, SPLITS, TEST, SplitRecord, deal
@@ -27,6 +28,12 @@ class Rows:
     outcome: NDArray[np.int64]  # places in the classes, or UNKNOWN
     classes: tuple[str, ...]
     used: NDArray[np.bool_]
+    status: NDArray[np.int64] | None = None  # at the horizon, where follow-up was censored: what is dealt by
+
+    @property
+    def told(self) -> NDArray[np.bool_]:
+        """The used rows (N,) whose outcome is known: not those censored before the horizon."""
+        return self.used if self.status is None else self.used & (self.status != EARLY)
 
 
 def place(
@@ -51,10 +58,11 @@ def place(
         return _reused(rows, split, notes)
     if seed < 0:
         raise BadInput(f"The seed must be a whole number from 0, got {seed}.")
-    _check_enough(rows.patients[used], rows.outcome[used], rows.classes)
+    _check_enough(rows.patients[rows.told], rows.outcome[rows.told], rows.classes)
     places = np.full(len(used), NOWHERE, dtype=np.int64)
-    places[used] = deal(rows.patients[used], rows.outcome[used], seed)
-    _check_spread(places[used], rows.outcome[used], rows.classes)
+    strata = rows.outcome if rows.status is None else rows.status
+    places[used] = deal(rows.patients[used], strata[used], seed)
+    _check_spread(places[rows.told], rows.outcome[rows.told], rows.classes)
     return places, notes
 
 

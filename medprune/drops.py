@@ -67,7 +67,7 @@ def drops(
     data = prepare(model.preparation, split)
     reference = data if train is None else prepare(model.preparation, train)
     means = mean_activations(model, reference.columns) if check_granularity(granularity) == "neuron" else ()
-    everyone = np.ones((1, len(split)))
+    everyone = data.say[None]
     resampled = _bootstrap(split, np.random.default_rng(seed))
     judge = Judge(metric, data.outcome, model.act_at, np.concatenate([everyone, resampled]))
     seeds = range(seed, seed + PERMUTATIONS) if permute and granularity == "feature" else (None,)
@@ -88,7 +88,7 @@ def drops(
 
 def _bootstrap(split: Split, rng: np.random.Generator) -> Array:
     resamples = max(FEWEST, min(RESAMPLES, CHUNK // len(split)))
-    return bootstrap_weights(split.outcome, split.patients, resamples, rng)
+    return bootstrap_weights(split.outcome, split.patients, resamples, rng, split.weight)
 
 
 def _names(model: RiskModel, granularity: str) -> pd.DataFrame:

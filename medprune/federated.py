@@ -38,7 +38,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from medprune.cohort import Split
+from medprune.cohort import Split, refuse_weights
 from medprune.criteria import CRITERIA, Criterion, ScoreSums
 from medprune.criteria.class_contribution import rate_sums, rates_from
 from medprune.errors import BadInput, listed
@@ -198,6 +198,7 @@ def site_sums(
     chosen = CRITERIA.make(criterion, **settings)
     _check_federates(criterion, chosen)
     if isinstance(split, Split):
+        refuse_weights(split, "Sums that leave a hospital")
         check_prepared_alike(model, split)
         counts = counts_of(split, len(model.classes))
         counts.check(Floor() if floor is None else floor, model.classes)

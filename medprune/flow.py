@@ -15,8 +15,8 @@ from typing import Any
 
 from medprune.bundle import Bundle, export
 from medprune.candidate import Candidate
-from medprune.cohort import Cohort, Split
-from medprune.compression import Compression, compression
+from medprune.cohort import Cohort, Split, refuse_weights
+from medprune.compression import COMPARED, Compression, compression
 from medprune.cross_validation import CrossStep, cross_validate_steps
 from medprune.errors import BadInput
 from medprune.fold_selection import Selection, Validation
@@ -24,6 +24,9 @@ from medprune.model import Origin, RiskModel
 from medprune.model_file import fingerprint
 from medprune.path import Path, PathStep, member, prune_steps
 from medprune.performance import Performance, performance
+from medprune.recalibration import in_words
+from medprune.review.evidence import lock
+from medprune.review.limits import Limits
 from medprune.settings_search import search_settings_steps
 from medprune.size import Size, size_of
 from medprune.strategies.contribution import STOPS
@@ -121,11 +124,23 @@ class Job:
     seconds: float
     selection: Selection | None = None  # what the folds said, where they chose
     compression: Compression | None = None  # of the quantised file, where one was asked for
+    raw: Measured | None = None  # the pruned model on test without its recalibration
 
     @property
     def models_trained(self) -> int:
         """The search burden: on the path, and in the folds that chose."""
         return self.path.models_trained + (0 if self.selection is None else self.selection.models_trained)
+
+    @property
+    def risks_set_right(self) -> str:
+        """What recalibration did, and what it changed on test, in a sentence; empty where there was none."""
+        if not self.chosen.is_recalibrated or self.raw is None:
+            return ""
+        before, after = self.raw.performance.brier, self.pruned.performance.brier
+        return (
+            f"Its risks were set right on tuning patients ({in_words(self.chosen.model.recalibration)}): "
+            f"Brier score {after:.3f} (raw {before:.3f}). "
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The keys that scripts rely on."""
@@ -136,6 +151,8 @@ class Job:
             "sparsity": {"requested": self.chosen.requested, "achieved": self.chosen.sparsity},
             "strategy": self.path.strategy,
             "granularity": self.path.granularity,
+            "recalibration": recalibration_of(self.chosen),
+            **({} if self.raw is None else {"pruned_raw": self.raw.to_json()}),
             "path": [point(candidate) for candidate in self.path],
             "models_trained": self.models_trained,
             "seconds": self.seconds,
@@ -161,6 +178,11 @@ def point(candidate: Candidate) -> dict[str, float]:
     }
 
 
+def recalibration_of(candidate: Candidate) -> dict[str, Any]:
+    """How a candidate's logits become its risks, and whether that was fitted to it on tuning."""
+    return {"fitted": candidate.is_recalibrated, **candidate.model.recalibration.to_json()}
+
+
 def run(
     model: RiskModel,
     cohort: Cohort,
@@ -173,17 +195,22 @@ def run(
     watch: Watch = iter,
     watch_folds: WatchFolds = iter,
     int8: str | None = None,
+    limits: Limits | None = None,
+    recalibrate: bool = True,
     **settings: Any,
 ) -> Job:
     """Prune ``model``, choose a candidate, open test once, and write its bundle to ``folder``.
 
+    ``limits`` are those of the review that is to follow: they are set down before test is opened.
     ``watch`` wraps the path's steps and ``watch_folds`` those of the cross-validation, for a progress bar;
-    ``int8`` asks for a quantised file too, weights or full. Raises BadInput; an older bundle in ``folder``
-    stays as it was until the new one is complete.
+    ``int8`` asks for a quantised file too, weights or full; without ``recalibrate`` the risks stay as pruning
+    left them. Raises BadInput; an older bundle in ``folder`` stays as it was until the new one is complete.
     """
     started = time.perf_counter()
+    if int8 is not None:
+        refuse_weights(cohort.tuning, COMPARED)
     choice = Choice() if choice is None else choice
-    common = {"granularity": granularity, "seed": seed, **settings}
+    common = {"granularity": granularity, "seed": seed, "recalibrate": recalibrate, **settings}
     selection = None
     if choice.folds is not None:
         *_, done = watch_folds(choice.by_folds(model, cohort, strategy, **common))
@@ -192,19 +219,20 @@ def run(
     *_, last = watch(prune_steps(model, cohort, strategy, **{**choice.settings(strategy), **common, **found}))
     path = last.path
     assert path is not None
+    locked = lock(limits or Limits(), model.act_at)
     chosen = choice.of(path) if selection is None else selection.candidate(path)
-    dense, pruned = measure(model, cohort.test), measure(chosen.model, cohort.test)
+    dense, pruned, raw = (measure(one, cohort.test) for one in (model, chosen.model, chosen.raw))
     opened = with_test_opened(chosen.model, parent=model)
     small = None if int8 is None else compression(chosen.model, cohort, int8)
-    record = provenance(path, chosen, cohort, dense, pruned, selection)
+    record = provenance(path, chosen, cohort, dense, pruned, selection) | {"limits": locked}
     bundle = export(opened, None, folder, provenance=record, int8=None if small is None else small.file)
-    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started, selection, small)
+    return Job(path, chosen, dense, pruned, bundle, time.perf_counter() - started, selection, small, raw)
 
 
 def measure(model: RiskModel, split: Split) -> Measured:
     """Performance and size of a model on a split's patients."""
     risks = model.risks_of(model.prepared(split))
-    return Measured(performance(split.outcome, risks, model.act_at), size_of(model))
+    return Measured(performance(split.outcome, risks, model.act_at, split.weight), size_of(model))
 
 
 def with_test_opened(model: RiskModel, parent: RiskModel | None = None, before: int = 0) -> RiskModel:
@@ -231,6 +259,7 @@ def provenance(
         "table_sha256": cohort.table_hash,
         "patients": {split.name: len(split) for split in (cohort.train, cohort.tuning, cohort.test)},
         "outcome": cohort.outcome,
+        "follow_up": None if cohort.follow_up is None else cohort.follow_up.to_json(),
         "trained_on_these_patients": "unknown" if chosen.model.may_know_the_patients else "train split",
         "excluded_columns": [{"column": name, "reason": reason} for name, reason in cohort.kept_out],
         "treatments": [{"id": each.id, "does": each.told} for each in treatments_of(cohort.treatments)],
@@ -245,6 +274,8 @@ def provenance(
         "settings": asdict(path.settings),  # type: ignore[call-overload]
         "threshold": chosen.threshold,
         "sparsity": {"requested": chosen.requested, "achieved": chosen.sparsity},
+        "recalibrate": path.recalibrated,
+        "recalibration": recalibration_of(chosen),
         "path_on_tuning": [point(candidate) for candidate in path],
         "search_burden": {
             "models_trained": path.models_trained + in_folds,

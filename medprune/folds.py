@@ -6,6 +6,7 @@ cohort's train and tuning (scaling, scores, masks, weights) then cannot see them
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,13 +25,17 @@ def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Cohort]:
     """The patients of train and tuning, held out in ``k`` folds: one cohort a fold, test never touched.
 
     In fold i, ``test`` holds the patients of fold i, ``train`` and ``tuning`` those of the others, 3 to 1.
-    Whole patients are dealt, stratified by outcome; the order of the rows does not matter. Raises
-    BadInput when a class has too few patients for ``k`` folds.
+    Whole patients are dealt, stratified by outcome; the order of the rows does not matter. Where follow-up
+    was censored, patients keep the weights that they have in train or tuning. Raises BadInput when a class
+    has too few patients for ``k`` folds.
     """
     everyone = learnt_from(cohort)
     _check_enough(cohort, everyone, k)
-    held_out = deal(everyone.patients, everyone.outcome, (seed, 0), np.arange(k))
-    return [_fold(cohort, everyone, held_out == place, (seed, 1 + place)) for place in range(k)]
+    held_out = deal(everyone.patients, _strata(everyone), (seed, 0), np.arange(k))
+    made = [fold_of(cohort, everyone, held_out == place, (seed, 1 + place)) for place in range(k)]
+    for fold in made:
+        check_classes(fold)
+    return made
 
 
 def without_test(cohort: Cohort) -> Cohort:
@@ -48,25 +53,45 @@ def learnt_from(cohort: Cohort) -> Split:
     return without_test(cohort).all()
 
 
-def _fold(cohort: Cohort, everyone: Split, held_out: NDArray[np.bool_], seed: tuple[int, int]) -> Cohort:
+def fold_of(
+    cohort: Cohort, everyone: Split, held_out: NDArray[np.bool_], seed: int | Sequence[int]
+) -> Cohort:
+    """The cohort with the ``held_out`` rows (N,) of everyone in test, and patients of the others dealt to
+    train and tuning, 3 to 1, stratified by outcome. A class may be absent; see :func:`check_classes`."""
     rest = np.flatnonzero(~held_out)
     place = np.full(len(everyone), TEST, dtype=np.int64)
-    place[rest] = deal(everyone.patients[rest], everyone.outcome[rest], seed, ROUND)
+    place[rest] = deal(everyone.patients[rest], _strata(everyone)[rest], seed, ROUND)
     parts = {name: everyone.take(name, np.flatnonzero(place == at)) for at, name in enumerate(SPLITS)}
-    for split in parts.values():
-        absent = [label for at, label in enumerate(cohort.classes) if not (split.outcome == at).any()]
+    return replace(cohort, train=parts["train"], tuning=parts["tuning"], test=parts["test"])
+
+
+def check_classes(fold: Cohort, splits: Sequence[str] = SPLITS) -> None:
+    """BadInput when one of these splits of a fold lacks a class."""
+    for name in splits:
+        split: Split = getattr(fold, name)
+        absent = [
+            label for at, label in enumerate(fold.classes) if not (split.outcome == at)[split.known].any()
+        ]
         if absent:
             raise BadInput(
                 f"In a fold no patient has the class {absent[0]!r}, as patients have several outcomes each; "
                 "take fewer folds, another seed, or find more patients."
             )
-    return replace(cohort, train=parts["train"], tuning=parts["tuning"], test=parts["test"])
+
+
+def _strata(split: Split) -> NDArray[np.int64]:
+    """What patients are dealt by (N,): their outcome, or below all that it is unknown."""
+    return np.where(split.known, split.outcome + 1, 0)
 
 
 def _check_enough(cohort: Cohort, everyone: Split, k: int) -> None:
     if not 2 <= k <= MOST_FOLDS:  # noqa: PLR2004 - one held out, one to learn from
         raise BadInput(f"The number of folds must lie in [2, {MOST_FOLDS}], got {k}.")
-    counts = [len(np.unique(everyone.patients[everyone.outcome == at])) for at in range(len(cohort.classes))]
+    known = everyone.known
+    counts = [
+        len(np.unique(everyone.patients[known & (everyone.outcome == at)]))
+        for at in range(len(cohort.classes))
+    ]
     count = min(counts)
     if _enough(count, k):
         return

@@ -23,6 +23,7 @@ from medprune.training import (
     cross_entropy,
     few_threads,
     like_trained,
+    patient_weights,
 )
 
 OPEN = 2.0  # log_alpha at the start: open with a probability of 0.97
@@ -51,7 +52,8 @@ class GatedTraining:
         self.feature_of_column = torch.from_numpy(model.preparation.feature_of_column)
         self.log_alphas = [torch.full(part.shape, OPEN, requires_grad=True) for part in self.alive]
         how = like_trained(LEARNING, model).class_weights
-        self.weights = class_weights(problem.train.outcome, len(model.classes), how)
+        of_classes = class_weights(problem.train, len(model.classes), how)
+        self.say = patient_weights(problem.train, of_classes)
         self.noise = torch.Generator().manual_seed(problem.seed)
         self.network = copy.deepcopy(model.network).requires_grad_(True)
         for tail in self.network.tails:
@@ -115,24 +117,24 @@ class GatedTraining:
         pairs = zip(self.prices, self.log_alphas, strict=True)
         return sum(float((price * (settled(log_alpha) > 0)).sum()) for price, log_alpha in pairs)
 
-    def _step(self, x: Tensor, y: Tensor, price: float) -> None:
+    def _step(self, x: Tensor, y: Tensor, say: Tensor | None, price: float) -> None:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         with few_threads(self.network):
             noisy = self._behind([sampled(log_alpha, self.noise) for log_alpha in self.log_alphas])
-            loss = cross_entropy(gated_logits(self.network, x, noisy), y, self.weights)
+            loss = cross_entropy(gated_logits(self.network, x, noisy), y, say)
             for each, log_alpha in zip(self.prices, self.log_alphas, strict=True):
                 loss = loss + price * (each * chance_open(log_alpha)).sum()
             loss.backward()
             self.optimizer.step()
 
-    def _patients(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Random batches without end, of the size that training takes."""
+    def _patients(self) -> Iterator[tuple[Tensor, Tensor, Tensor | None]]:
+        """Random batches without end, of the size that training takes, and what each patient counts."""
         data = self.problem.train
         x, y = torch.from_numpy(data.columns), torch.from_numpy(data.outcome)
         while True:
             for batch in batches(len(y), LEARNING.batch_size, self.noise):
-                yield x[batch], y[batch]
+                yield x[batch], y[batch], None if self.say is None else self.say[batch]
 
 
 def _prices(problem: Problem) -> list[Tensor]:
@@ -148,6 +150,8 @@ def _prices(problem: Problem) -> list[Tensor]:
 
 def _loss_of_no_model(problem: Problem) -> float:
     """The entropy of the outcome on train, in nats: the loss of a risk that is the same for everyone."""
-    outcome = problem.train.outcome
-    shares = np.bincount(outcome, minlength=len(problem.model.classes)) / len(outcome)
-    return max(log_loss(outcome, np.broadcast_to(shares, (len(outcome), len(shares)))), LOWEST_LOSS)
+    outcome, weight = problem.train.outcome, problem.train.weight
+    counts = np.bincount(outcome, weight, minlength=len(problem.model.classes))
+    shares = counts / counts.sum()
+    each = np.broadcast_to(shares, (len(outcome), len(shares)))
+    return max(log_loss(outcome, each, weight), LOWEST_LOSS)

@@ -37,6 +37,8 @@ def inspect(options: Options) -> Answer:
     if any(problem.kind == "imbalance" for problem in report.problems):
         lines.append(WHY_RESAMPLING_HARMS)
     value = report.to_json() | {"treated": list(cohort.treatments)}
+    if cohort.follow_up is not None:
+        value["follow_up"] = cohort.follow_up.to_json()
     if options.table_one:
         table = table_one(cohort)
         value["table_one"] = table.to_dict(orient="records")

@@ -15,6 +15,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from medprune.censoring import told_of
 from medprune.cohort import Cohort
 from medprune.compaction import compact
 from medprune.description import FORMAT, KEY, describe
@@ -209,3 +210,18 @@ def check_fits(model: RiskModel, cohort: Cohort) -> None:
             f"The model tells {listed(model.classes)} apart, the table's outcome has "
             f"{listed(cohort.classes)}; choose the outcome (and --positive) it was trained for."
         )
+    _check_horizon(model, cohort)
+
+
+def _check_horizon(model: RiskModel, cohort: Cohort) -> None:
+    """BadInput when the model tells the risk of another span of time than the cohort's outcome."""
+    trained, here = told_of(model.origin.training), cohort.follow_up
+    span = None if trained is None else trained[1]
+    if model.origin.training is None or span == (None if here is None else here.horizon):
+        return  # of a model from elsewhere nobody knows the horizon
+    was = "without a horizon" if span is None else f"for the horizon {span:g}"
+    now = "without one" if here is None else f"with the horizon {here.horizon:g}"
+    raise BadInput(
+        f"The model was trained {was}, and the table is read {now}; give the same --time and --horizon as "
+        "then, or train a new model."
+    )

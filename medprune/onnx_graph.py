@@ -229,9 +229,8 @@ _ACTIVATIONS: dict[str, Callable[[_Graph, str], str]] = {
 
 
 def _recalibrate(graph: _Graph, model: RiskModel, logits: str) -> str:
+    """The two operators are there without a recalibration too: a file that is pruned further never grows."""
     how = model.recalibration
-    if how.is_identity:
-        return logits
     shift = np.array([how.intercepts or [0.0] * len(model.classes)], dtype=np.float64)
     sloped = graph.add("Mul", [logits, graph.constant(np.array(how.slope, dtype=np.float64))])
     return graph.add("Add", [sloped, graph.constant(shift)])

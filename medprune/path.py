@@ -41,6 +41,8 @@ class Path:
     tuning_patients: NDArray[np.uint64]
     prices: Prices
     models_trained: int
+    recalibrated: bool = True  # on tuning, every candidate but the dense one
+    tuning_weight: NDArray[np.float64] | None = None  # what each tuning patient counts; None: alike
 
     def __iter__(self) -> Iterator[Candidate]:
         return iter(self.candidates)
@@ -76,6 +78,8 @@ class Path:
 
         ``one-se``: within one standard error of the best, the bootstrap's, of the paired difference.
         ``non-inferior``: the 95 % interval of its loss against dense stays within ``margin``.
+        Candidates are recalibrated on these very patients and the dense model is not: AUROC does not see it,
+        but a choice by Brier score or net benefit favours them a little; cross-validation does not.
         Raises BadInput for an unknown rule or metric.
         """
         if rule not in RULES:
@@ -92,18 +96,20 @@ class Path:
                 act_at=self.dense.model.act_at,
                 metric=metric,
                 margin=margin,
+                weight=self.tuning_weight,
             )
         )
         return self.candidates[place]
 
 
 def acting_at(path: Path, cohort: Cohort, act_at: float) -> Path:
-    """The same path, its figures counted for acting on a risk of ``act_at`` or more; nothing is retrained."""
+    """The same path and models, the figures counted for acting on a risk of ``act_at`` or more."""
     dense = replace(path.dense.model, act_at=act_at)
     problem = Problem.of(dense, cohort, path.granularity, seed=0, prices=path.prices)
     candidates = tuple(
-        problem.candidate(
+        problem.measured(
             replace(candidate.model, act_at=act_at),
+            candidate.raw_recalibration,
             threshold=candidate.threshold,
             requested=candidate.requested,
         )
@@ -165,16 +171,25 @@ def prune(
     granularity: str = "weight",
     seed: int = 0,
     prices: Prices | None = None,
+    recalibrate: bool = True,
     **settings: Any,
 ) -> Path:
     """Walk a path of ever smaller finished models from ``model``, on the cohort's train and tuning.
 
     ``strategy`` may also name a baseline; ``granularity`` is weight, neuron or feature; ``prices`` are
-    those of the features; further ``settings`` are the strategy's own. The given model is untouched,
-    the same seed gives the same path. Raises BadInput.
+    those of the features; further ``settings`` are the strategy's own. Every candidate is recalibrated on
+    tuning once it is finished (:mod:`medprune.recalibration`), unless ``recalibrate`` is False; the dense
+    model stays as it came. The given model is untouched, the same seed gives the same path. Raises BadInput.
     """
     steps = prune_steps(
-        model, cohort, strategy, granularity=granularity, seed=seed, prices=prices, **settings
+        model,
+        cohort,
+        strategy,
+        granularity=granularity,
+        seed=seed,
+        prices=prices,
+        recalibrate=recalibrate,
+        **settings,
     )
     *_, last = steps
     assert last.path is not None
@@ -189,6 +204,7 @@ def prune_steps(
     granularity: str = "weight",
     seed: int = 0,
     prices: Prices | None = None,
+    recalibrate: bool = True,
     **settings: Any,
 ) -> Iterator[PathStep]:
     """The steps of :func:`prune`, at least one a candidate; the last one carries the path."""
@@ -198,7 +214,7 @@ def prune_steps(
         raise BadInput(
             f"{strategy!r} does not prune {granularity}s; choose {' or '.join(how.granularities)}."
         )
-    problem = Problem.of(model, cohort, granularity, seed, prices)
+    problem = Problem.of(model, cohort, granularity, seed, prices, recalibrate=recalibrate)
     found: list[Candidate] = []
     for candidate in how.candidates(problem):
         found += [] if candidate is None else [candidate]
@@ -214,6 +230,8 @@ def prune_steps(
         tuning_patients=problem.tuning_split.patients,
         prices=problem.prices,
         models_trained=problem.evaluator.trained,
+        recalibrated=recalibrate,
+        tuning_weight=problem.tuning.weight,
     )
     yield PathStep(found[-1], *_progress(how, problem, len(found)), path)
 

@@ -60,29 +60,38 @@ class Sampled:
 
 
 def measures(
-    outcome: NDArray[np.int64], risks: Array, act_at: float = 0.5, sampled: Sampled | None = None
+    outcome: NDArray[np.int64],
+    risks: Array,
+    act_at: float = 0.5,
+    sampled: Sampled | None = None,
+    weight: Array | None = None,
 ) -> Measures:
     """Measure risks (S, K, N) against outcomes (N,): exact, or estimates for whom a sample stands for.
 
     A sample's counts are scaled to the whole split, class by class, and its AUROC gets an interval of 95 %
-    (see :func:`_interval`); without one both ends are the AUROC.
+    (see :func:`_interval`); without one both ends are the AUROC. ``weight`` (N,), where there is no sample,
+    is what each patient counts, and counts are sums of weights.
     """
+    if weight is not None:
+        outcome, risks, weight = outcome[weight > 0], risks[:, :, weight > 0], weight[weight > 0]
     classes = risks.shape[1]
     sizes = np.bincount(outcome, minlength=classes)
     say = np.ones(classes) if sampled is None else sampled.of / np.maximum(sizes, 1)
-    ranked = _against_the_rest(outcome, risks, None if sampled is None else say[outcome])
+    each_say = say[outcome] if weight is None else weight
+    alike = sampled is None and weight is None
+    ranked = _against_the_rest(outcome, risks, None if alike else each_say)
     acted: Array = np.stack([each.acted(np.append(ACT_GRID, act_at)) for each in ranked], axis=2)
-    counts = _confusion(outcome, risks, act_at, say)
+    counts = _confusion(outcome, risks, act_at, None if alike else each_say)
     by_class = np.stack([each.auroc() for each in ranked], axis=1)
     auroc = _over_classes(by_class)
     low, high = (auroc, auroc) if sampled is None else _interval(outcome, ranked, auroc, say)
-    patients = (say * sizes).sum()
+    patients = (say * sizes).sum() if weight is None else weight.sum()
     metrics = {
         "auroc": auroc,
         "auprc": _over_classes(np.stack([each.auprc() for each in ranked], axis=1)),
         **_by_decision(counts),
         "net_benefit": _net_benefit(acted[:, -1], act_at, patients),
-        "brier": _brier(outcome, risks, say[outcome] / patients),
+        "brier": _brier(outcome, risks, each_say / patients),
     }
     return Measures(
         metrics={name: metrics[name] for name in METRICS},
@@ -96,9 +105,9 @@ def measures(
     )
 
 
-def aurocs(outcome: NDArray[np.int64], risks: Array) -> Array:
+def aurocs(outcome: NDArray[np.int64], risks: Array, weight: Array | None = None) -> Array:
     """AUROC (S,) of risks (S, K, N), the mean over classes for more than two, as in ``performance``."""
-    ranked = _against_the_rest(outcome, risks, None)
+    ranked = _against_the_rest(outcome, risks, weight)
     return _over_classes(np.stack([each.auroc() for each in ranked], axis=1))
 
 
@@ -226,13 +235,14 @@ def _over_classes(values: Array) -> Array:
     return _share(np.where(present, values, 0.0).sum(axis=1), present.sum(axis=1))
 
 
-def _confusion(outcome: NDArray[np.int64], risks: Array, act_at: float, say: Array) -> Array:
-    """Counts (S, K, K), each patient for what it stands for."""
+def _confusion(outcome: NDArray[np.int64], risks: Array, act_at: float, say: Array | None) -> Array:
+    """Counts (S, K, K), each patient for what it stands for, ``say`` (N,)."""
     sets, classes, _ = risks.shape
     decided = (risks[:, 1] >= act_at).astype(np.int64) if classes == BINARY else risks.argmax(axis=1)
     flat = decided + outcome * classes + np.arange(sets)[:, None] * classes * classes
-    counts = np.bincount(flat.ravel(), minlength=sets * classes * classes)
-    return counts.reshape(sets, classes, classes) * say[:, None]
+    each = None if say is None else np.broadcast_to(say, flat.shape).ravel()
+    counts = np.bincount(flat.ravel(), each, minlength=sets * classes * classes)
+    return counts.reshape(sets, classes, classes).astype(np.float64, copy=False)
 
 
 def _whole(counts: Array) -> NDArray[np.int64]:

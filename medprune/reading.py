@@ -9,9 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medprune.censoring import Times, check_two_labels, times_of
+from medprune.dealing import PATIENTS_A_CLASS
 from medprune.errors import BadInput, listed, nearest
 from medprune.intake.clean import Clean
 from medprune.intake.columns import Feature, TypedColumn, typed
+from medprune.outcome import UNKNOWN, Outcome
 from medprune.quality import Ranges
 from medprune.splits import TRAIN, SplitRecord, patients_of, table_hash
 from medprune.treating import Plan, apply, fitted, read_again, treated_outcome
@@ -34,6 +37,7 @@ class Ask:
     features: Sequence[Feature] | None
     ranges: Ranges
     treatments: tuple[Treatment, ...]
+    follow_up: tuple[str, float] | None = None  # the column of follow-up times, and the horizon
     optional: frozenset[str] = frozenset()
 
 
@@ -56,6 +60,8 @@ def read_table_of(
     patient: str | None,
     exclude: Sequence[str],
     subgroups: Sequence[str],
+    *,
+    time: str | None = None,
 ) -> Read:
     names = [str(name) for name in raw.columns]
     check_there("outcome column", [outcome], names)
@@ -65,6 +71,12 @@ def read_table_of(
     if outcome == patient or outcome in exclude:
         raise BadInput(
             f"The outcome {outcome!r} cannot be the patient column or excluded too; name another column."
+        )
+    check_there("follow-up time column", [time] if time is not None else [], names)
+    if time is not None and time in (outcome, patient, *subgroups):
+        raise BadInput(
+            f"The follow-up time {time!r} cannot be the outcome, the patient column or a subgroup too; name "
+            "another column with --time."
         )
     columns = {name: typed(raw[name], name) for name in names}
     hashed, rows = table_hash(list(columns.values()))
@@ -111,12 +123,31 @@ def cleaned(
 
 
 def refuse_censoring(time: str | None, horizon: float | None) -> None:
-    """BadInput when a follow-up time or a horizon is given."""
+    """BadInput when a follow-up time or a horizon is given for a table that is read in batches."""
     if time is not None or horizon is not None:
         raise BadInput(
-            "Censored outcomes (a follow-up time and a horizon) are not handled in this version; make a "
-            "column that says whether it happened within the horizon, and name that as the outcome."
+            "A table that is read in batches has no weights for censored follow-up (--time, --horizon); use "
+            "one that fits into memory, or make a column that says whether it happened within the horizon "
+            "where that is known of everybody."
         )
+
+
+def followed(read: Read, target: Outcome, used: NDArray[np.bool_], ask: Ask) -> tuple[Outcome, Times | None]:
+    """The outcome as the status at the horizon, with the times behind it, where a horizon is asked for."""
+    if ask.follow_up is None:
+        return target, None
+    name, horizon = ask.follow_up
+    if name in [feature.name for feature in ask.features or ()]:
+        raise BadInput(
+            f"The model reads {name!r}, which cannot be the follow-up time: no patient has it when the risk "
+            "is needed; name another column with --time."
+        )
+    check_two_labels(read.columns[ask.outcome])
+    times = times_of(read.columns[name], target.index == 1, used, horizon)
+    if not ask.external:
+        times.of(used).check_enough(PATIENTS_A_CLASS)
+    index = np.where(target.index == UNKNOWN, UNKNOWN, times.outcome)
+    return replace(target, index=index), times
 
 
 def patient_column(patient: str | None, split: SplitRecord | None, external: bool) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from medprune.cohort import Split
+from medprune.cohort import Split, refuse_weights
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.ranked import Sampled
@@ -36,7 +36,8 @@ def stratified(outcome: NDArray[np.int64], classes: int, count: int, seed: int) 
 def drawn(model: RiskModel, split: Split, count: int | None, seed: int) -> tuple[Prepared, Sampled | None]:
     """A split prepared, or ``count`` of its rows and whom they stand for; all where it has no more."""
     if count is None or count >= len(split):
-        return Prepared(model.prepared(split), split.outcome), None
+        return Prepared(model.prepared(split), split.outcome, split.weight), None
+    refuse_weights(split, "A sweep on a sample")
     classes = len(model.classes)
     if count < 2 * classes:
         raise BadInput(f"A sample of {count} rows is too small for {classes} classes; take more.")

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from medprune.cohort import Split
 from medprune.criteria import CRITERIA, Criterion, ScoreSums, Totals
+from medprune.criteria.sums import Batch, parts_of
 from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.training import Prepared
@@ -33,7 +34,7 @@ class Effective:
     features: Array
 
 
-Batches: TypeAlias = Callable[[], Iterator[tuple[Tensor, Tensor]]]  # each call starts over all patients
+Batches: TypeAlias = Callable[[], Iterator[Batch]]  # each call starts over all patients
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +224,7 @@ def score(
 
 def split_batches(model: RiskModel, split: Split) -> Batches:
     """The prepared patients of a split in batches."""
-    return partial(_batches, Prepared(model.prepared(split), split.outcome))
+    return partial(_batches, Prepared(model.prepared(split), split.outcome, split.weight))
 
 
 def score_batches(
@@ -255,23 +256,27 @@ def sum_batches(
 ) -> ScoreSums:
     """The criterion's sums over all patients, batch by batch: no more than one batch is held.
 
-    ``batches()`` starts over prepared columns (N, inputs) float32 and outcomes (N,) int64; a criterion that
-    must learn from the patients first goes over them twice. ``squares`` sums the squares too, for the
-    effective number of patients, where patients are looked at; that costs as much again.
+    ``batches()`` starts over prepared columns (N, inputs) float32, outcomes (N,) int64 and, where not all
+    count alike, weights (N,); a criterion that must learn from the patients first goes over them twice.
+    ``squares`` sums the squares too, for the effective number of patients, where patients are looked at; that
+    costs as much again.
     """
     sums = ScoreSums.zeros(model, squares=squares and criterion.needs_patients)
     ready = criterion.ready(model, batches())
-    for x, y in batches():
-        ready.update(sums, model, x, y)
+    for batch in batches():
+        x, y, weight = parts_of(batch)
+        ready.update(sums, model, x, y, weight)
         if not ready.needs_patients:
             break
     return sums
 
 
-def _batches(data: Prepared) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(data: Prepared) -> Iterator[Batch]:
     columns = torch.from_numpy(data.columns).split(BATCH)
     outcomes = torch.from_numpy(data.outcome).split(BATCH)
-    return zip(columns, outcomes, strict=True)
+    if data.weight is None:
+        return zip(columns, outcomes, strict=True)
+    return zip(columns, outcomes, torch.from_numpy(data.weight).split(BATCH), strict=True)
 
 
 @dataclass(frozen=True)
@@ -334,30 +339,34 @@ def _effective(mean: _Mean, totals: Totals, squares: Totals) -> Effective:
 
 @dataclass(frozen=True)
 class _Mean:
-    """Divides class sums (classes, ...) by patients (classes,)."""
+    """Divides class sums (classes, ...) by patients (classes,), or by the sums of their weights."""
 
     patients: Array
     balanced: bool
 
     def each(self, total: Array) -> Array:
-        mean: Array = np.abs(total) / self._along(total, np.maximum(self.patients, 1))
+        mean: Array = np.abs(total) / self._along(total, self._there)
         return mean
 
     def overall(self, total: Array) -> Array:
         if self.balanced:
             mean: Array = self.each(total)[self.patients > 0].mean(axis=0)
         else:
-            mean = np.abs(total.sum(axis=0)) / max(self.patients.sum(), 1)
+            mean = np.abs(total.sum(axis=0)) / (self.patients.sum() or 1.0)
         return mean
 
     def effective(self, total: Array, squares: Array) -> Array:
         """(sum s_n)^2 / sum s_n^2 of the scores s_n as the mean weighs them."""
-        say = 1 / np.maximum(self.patients, 1) if self.balanced else np.ones_like(self.patients)
+        say = 1 / self._there if self.balanced else np.ones_like(self.patients)
         share = self._along(total, say)
         top = np.square((total * share).sum(axis=0))
         bottom = (squares * np.square(share)).sum(axis=0)
         effective: Array = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0)
         return effective
+
+    @property
+    def _there(self) -> Array:
+        return np.where(self.patients > 0, self.patients, 1.0)
 
     @staticmethod
     def _along(total: Array, of_classes: Array) -> Array:

@@ -27,6 +27,7 @@ class Rule:
     act_at: float
     metric: str
     margin: float
+    weight: Array | None = None  # (N,) what each patient counts; None: alike
 
 
 def one_se(rule: Rule) -> int:
@@ -57,7 +58,7 @@ def _smallest(rule: Rule, allowed: NDArray[np.bool_]) -> int:
 def _metrics(rule: Rule) -> tuple[Array, Array]:
     """The metric of every candidate (C,), larger is better, and over bootstrap resamples (C, RESAMPLES)."""
     check_metric(rule.metric)
-    everyone = np.ones((1, len(rule.outcome)))
+    everyone = np.ones((1, len(rule.outcome))) if rule.weight is None else rule.weight[None]
     drawn = [_under(rule, weights) for weights in _resamples(rule)]
     return _under(rule, everyone)[:, 0], np.concatenate(drawn, axis=1)
 
@@ -68,7 +69,7 @@ def _resamples(rule: Rule) -> Iterator[Array]:
     most = max(1, CHUNK // len(rule.outcome))
     for start in range(0, RESAMPLES, most):
         size = min(most, RESAMPLES - start)
-        yield bootstrap_weights(rule.outcome, rule.patients, size, rng)
+        yield bootstrap_weights(rule.outcome, rule.patients, size, rng, rule.weight)
 
 
 def _under(rule: Rule, weights: Array) -> Array:
@@ -79,21 +80,27 @@ def _under(rule: Rule, weights: Array) -> Array:
 
 
 def bootstrap_weights(
-    outcome: NDArray[np.int64], patients: NDArray[np.uint64], resamples: int, rng: np.random.Generator
+    outcome: NDArray[np.int64],
+    patients: NDArray[np.uint64],
+    resamples: int,
+    rng: np.random.Generator,
+    weight: Array | None = None,
 ) -> Array:
-    """How often each row is drawn (resamples, N): patients are drawn, not rows, within their outcome.
+    """How often each row is drawn (resamples, N), times its ``weight`` (N,): patients are drawn, not rows.
 
     Drawing within the outcome keeps every class in every resample; a patient with several rows
-    belongs to the class of the highest of them.
+    belongs to the class of the highest of them. Rows of weight 0 have no known outcome and make a stratum of
+    their own, the lowest. Weights are not estimated anew in a resample, which makes intervals a little wide.
     """
     _, owner = np.unique(patients, return_inverse=True)
-    stratum = np.zeros(owner.max() + 1, dtype=np.int64)
-    np.maximum.at(stratum, owner, outcome)
+    stratum = np.full(owner.max() + 1, -1, dtype=np.int64)
+    np.maximum.at(stratum, owner, outcome if weight is None else np.where(weight > 0, outcome, -1))
     counts = np.zeros((resamples, len(stratum)))
     for group in np.unique(stratum):
         members = np.flatnonzero(stratum == group)
         counts[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), resamples)
-    return counts[:, owner]
+    drawn: Array = counts[:, owner]
+    return drawn if weight is None else drawn * weight
 
 
 def weighted_metric(

@@ -45,6 +45,7 @@ def search_settings(
     granularity: str = "weight",
     seed: int = 0,
     prices: Prices | None = None,
+    recalibrate: bool = True,
     **settings: Any,
 ) -> Selection:
     """Choose settings of the contribution path that cuts at ``threshold``, by cross-validation.
@@ -64,6 +65,7 @@ def search_settings(
             granularity=granularity,
             seed=seed,
             prices=prices,
+            recalibrate=recalibrate,
             **settings,
         )
     )
@@ -80,13 +82,14 @@ def search_settings_steps(
     granularity: str = "weight",
     seed: int = 0,
     prices: Prices | None = None,
+    recalibrate: bool = True,
     **settings: Any,
 ) -> Iterator[CrossStep]:
     """The steps of :func:`search_settings`, one a fold; the last one carries the selection."""
     how = Validation() if how is None else how
     ContributionPath(threshold=check_share(threshold, "The threshold"), **settings)
     tried = drawn(GRID if grid is None else grid, settings, draws, seed)
-    walk = SettingsWalk(how, granularity, prices, threshold, settings, tried)
+    walk = SettingsWalk(how, granularity, prices, threshold, settings, tried, recalibrate)
     return walk_folds(model, cohort, how, walk, seed)
 
 
@@ -122,6 +125,7 @@ class SettingsWalk(Walk):
     threshold: float
     fixed: Mapping[str, Any]
     searched: tuple[Mapping[str, Any], ...]
+    recalibrate: bool = True
     strategy = "contribution"
 
     def __call__(self, model: RiskModel, cohort: Cohort, seed: int) -> Walked:
@@ -135,6 +139,7 @@ class SettingsWalk(Walk):
                 granularity=self.granularity,
                 seed=seed,
                 prices=self.prices,
+                recalibrate=self.recalibrate,
                 **self.settings(longest),
             )
             trained += path.models_trained

@@ -94,6 +94,6 @@ def counts_of_rows(patients: LargePatients, batches: Batches, classes: int) -> C
             "of each class cannot be counted; keep one row a patient, or use a smaller table."
         )
     rows = torch.zeros(classes, dtype=torch.int64)
-    for _, y in batches():
+    for _, y, *_ in batches():
         rows += torch.bincount(y, minlength=classes)
     return Counts(len(patients), tuple(rows.tolist()), tuple(rows.tolist()))

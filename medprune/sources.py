@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from medprune.censoring import told_of
 from medprune.cohort import Cohort, load_cohort, refuse_censoring
 from medprune.dealing import EXTERNAL
 from medprune.errors import BadInput, listed
@@ -51,13 +52,14 @@ def cohort_of(options: Options, source: Any = None, **more: Any) -> Cohort:
         "seed": options.seed,
         "treatments": tuple(options.treat),
         "ranges": None if options.ranges is None else read_ranges(options.ranges),
+        "subgroups": tuple(getattr(options, "subgroups", ())),
+        "time": options.time,
+        "horizon": options.horizon,
     }
     return load_cohort(
         options.data if source is None else source,
         outcome=options.outcome,
         exclude=tuple(options.exclude),
-        time=options.time,
-        horizon=options.horizon,
         choices=choices_of(options),
         **(common | more),
     )
@@ -94,15 +96,26 @@ def _described(options: Options, file: TensorFile) -> tuple[Cohort, RiskModel]:
     }
     if not options.external:
         how["treatments"] = of_the_table(model.origin.treatments, options.outcome)
+    how |= _follow_up(model, options)
     if getattr(options, "split", None) == "all" and not options.external:
         cohort = _everybody(options, frame, model.origin.split, how)
     else:
         cohort = cohort_of(options, frame, split=model.origin.split, external=options.external, **how)
     check_fits(model, cohort)
     _check_positive(options.positive, model)
-    used = {options.outcome, cohort.patient, *options.exclude, *model.features}
+    time = None if cohort.follow_up is None else cohort.follow_up.time
+    used = {options.outcome, cohort.patient, time, *options.exclude, *model.features}
     unread = tuple((str(name), "the model does not read it") for name in frame.columns if name not in used)
     return replace(cohort, notes=(*notes, *cohort.notes), kept_out=unread), model
+
+
+def _follow_up(model: RiskModel, options: Options) -> dict[str, Any]:
+    """The follow-up time and the horizon that the model was trained for, where the options name none."""
+    trained = told_of(model.origin.training)
+    if trained is None:
+        return {}
+    time, horizon = options.time or trained[0], options.horizon
+    return {"time": time, "horizon": trained[1] if horizon is None else horizon}
 
 
 def _everybody(

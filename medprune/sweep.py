@@ -49,6 +49,8 @@ class Tradeoff:
       ascending order of thresholds;
     - ``by_class`` (T, K, 3): sensitivity, specificity and AUROC of a class against the rest, NaN where
       undefined;
+    - where follow-up was censored all figures are weighted (:mod:`medprune.censoring`), and counts are sums
+      of weights, rounded;
     - ``patients`` rows of the split, of which ``sampled`` were looked at (None: all). Counts of a sample
       are scaled up to the split, class by class.
     """
@@ -158,7 +160,7 @@ def sweep_steps(
     if train is not None and granularity == "neuron":  # the cut is the same, whoever is looked at
         means_on = model.prepared(train)
     cut = Cut.of(model, contributions, granularity, scope, means_on)
-    count = Count.of(cut, threshold_grid(thresholds), here.outcome, stands_for)
+    count = Count.of(cut, threshold_grid(thresholds), here.outcome, stands_for, here.weight)
     passes = NestedPass(count.nest)
     parts = passes.risks(Patients.of(here.columns), count.steps)
     step = SweepStep(0, len(count.asked))
@@ -176,7 +178,7 @@ def _gap(passes: NestedPass, reference: Prepared | None) -> Callable[[NDArray[np
 
     def measured(steps: NDArray[np.intp]) -> NDArray[np.float64]:
         parts = gathered(passes.risks(patients, steps))
-        return np.concatenate([aurocs(outcome, part.risks) for part in parts])
+        return np.concatenate([aurocs(outcome, part.risks, reference.weight) for part in parts])
 
     return measured
 
@@ -235,6 +237,7 @@ class Count:
     asked: NDArray[np.float64]
     outcome: NDArray[np.int64]
     stands_for: Sampled | None
+    weight: NDArray[np.float64] | None = None  # (N,) what each patient counts; None: alike
     done: list[_Found] = field(default_factory=list)
 
     @classmethod
@@ -244,8 +247,9 @@ class Count:
         asked: NDArray[np.float64],
         outcome: NDArray[np.int64],
         stands_for: Sampled | None = None,
+        weight: NDArray[np.float64] | None = None,
     ) -> Count:
-        return cls(cut, Nest.of_cut(cut, np.sort(asked)), asked, outcome, stands_for)
+        return cls(cut, Nest.of_cut(cut, np.sort(asked)), asked, outcome, stands_for, weight)
 
     @cached_property
     def steps(self) -> NDArray[np.intp]:
@@ -260,7 +264,8 @@ class Count:
         thresholds = np.sort(self.asked)
         sizes = _Sizes(self.cut, self.nest, thresholds)
         for part in gathered(parts):
-            measured = measures(self.outcome, part.risks, self.cut.model.act_at, self.stands_for)
+            act_at = self.cut.model.act_at
+            measured = measures(self.outcome, part.risks, act_at, self.stands_for, self.weight)
             gap = on_reference(part.steps) - measured.metrics["auroc"]
             found = _Found(thresholds[part.steps], self.removed[part.steps], measured, sizes.of(part), gap)
             which = np.searchsorted(steps, part.steps)

@@ -30,14 +30,16 @@ def table_one(cohort: Cohort, *, floor: int = 0) -> pd.DataFrame:
     """All rows in use, described by class: one row a number, one a level of a category.
 
     Columns: ``variable``, ``shown as``, ``n`` (known), ``missing``, ``all``, one a class (headed with its
-    label and size), and ``SMD``. Values are text; the SMD is a number, NaN where nothing varies. Counts up to
+    label and size; those whose outcome was censored in one of their own, which the SMD does not compare), and
+    ``SMD``. Values are text; the SMD is a number, NaN where nothing varies. Counts up to
     ``floor`` are kept back, and others from which they would follow, see :mod:`medprune.disclosure`.
     """
     everyone = cohort.all()
-    frame, outcome = everyone.frame, everyone.outcome
-    sizes = np.bincount(outcome, minlength=len(cohort.classes))
+    frame, outcome = everyone.frame, cohort.group_of(everyone)
+    sizes = np.bincount(outcome, minlength=len(cohort.groups))
     told = protected(sizes, floor)
-    heads = [f"{label} (n={told.count(0, place)})" for place, label in enumerate(cohort.classes)]
+    heads = [f"{label} (n={told.count(0, place)})" for place, label in enumerate(cohort.groups)]
+    groups = len(heads), len(cohort.classes)
     rows: list[dict[str, object]] = []
     for feature in cohort.features:
         values = frame[feature.name]
@@ -45,9 +47,9 @@ def table_one(cohort: Cohort, *, floor: int = 0) -> pd.DataFrame:
             values = values.map(lambda code: f"{code:g}", na_action="ignore")
         missing = protected([int(values.notna().sum()), int(values.isna().sum())], floor)
         if values.dtype.kind == "f":
-            described = _number(values, outcome, len(heads), floor)
+            described = _number(values, outcome, groups, floor)
         else:
-            described = _category(values, outcome, len(heads), floor)
+            described = _category(values, outcome, groups, floor)
         for shown, cells, smd in described:
             rows.append(
                 {
@@ -80,15 +82,19 @@ def _counted(counts: Counts, row: int, column: int) -> str:
     return f"{counts.count(row, column)} ({counts.cells[row, column] / max(total, 1):.1%})"
 
 
-def _number(values: pd.Series, outcome: NDArray[np.int64], classes: int, floor: int) -> Iterator[Row]:
+def _number(
+    values: pd.Series, outcome: NDArray[np.int64], groups: tuple[int, int], floor: int
+) -> Iterator[Row]:
+    """``groups``: how many there are, and how many of the first of them are compared."""
+    classes, compared = groups
     x = values.to_numpy(np.float64)
-    groups = [x, *(x[outcome == place] for place in range(classes))]
-    known = [group[~np.isnan(group)] for group in groups]
+    parts = [x, *(x[outcome == place] for place in range(classes))]
+    known = [part[~np.isnan(part)] for part in parts]
     skewed = abs(_skewness(known[0])) > SKEWED
     shown = "median [IQR]" if skewed else "mean (SD)"
     tell = _median if skewed else _mean
     cells = [HIDDEN if 0 < len(group) <= floor else tell(group) for group in known]
-    yield shown, cells, _largest(known[1:], _apart)
+    yield shown, cells, _largest(known[1 : 1 + compared], apart)
 
 
 def _skewness(x: NDArray[np.float64]) -> float:
@@ -107,7 +113,7 @@ def _median(x: NDArray[np.float64]) -> str:
     return f"{middle:.4g} [{low:.4g}, {high:.4g}]"
 
 
-def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+def apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     """The standardised mean difference of two groups of numbers."""
     if min(len(x), len(y)) < 2:  # noqa: PLR2004 - a spread takes two
         return np.nan
@@ -115,7 +121,10 @@ def _apart(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(abs(x.mean() - y.mean()) / pooled) if pooled > 0 else np.nan
 
 
-def _category(values: pd.Series, outcome: NDArray[np.int64], classes: int, floor: int) -> Iterator[Row]:
+def _category(
+    values: pd.Series, outcome: NDArray[np.int64], groups: tuple[int, int], floor: int
+) -> Iterator[Row]:
+    classes, compared = groups
     counts = values.value_counts()
     levels = [str(label) for label in counts.index[counts >= FEW][:MOST_LEVELS]]
     known = values.notna().to_numpy()
@@ -128,14 +137,14 @@ def _category(values: pd.Series, outcome: NDArray[np.int64], classes: int, floor
         ],
         dtype=np.int64,
     ).reshape(len(names), classes)
-    smd = _largest(list(table.T), _shares_apart)
+    smd = _largest(list(table.T)[:compared], shares_apart)
     by_class = protected(table.T, floor)  # a row a class, the last all; shares are of a class
     for place, name in enumerate(names):
         told = [_counted(by_class, row, place) for row in (classes, *range(classes))]
         yield f"{name}, n (%)", told, smd if place == 0 else np.nan
 
 
-def _shares_apart(x: NDArray[np.int64], y: NDArray[np.int64]) -> float:
+def shares_apart(x: NDArray[np.int64], y: NDArray[np.int64]) -> float:
     """The standardised difference of the shares of all levels but the last, of two groups of counts."""
     if not x.sum() or not y.sum() or len(x) < 2:  # noqa: PLR2004 - one level does not differ
         return np.nan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import os
 import re
@@ -71,6 +72,11 @@ def jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def json_text(value: Mapping[str, Any]) -> str:
+    """The value as a JSON file has it."""
+    return json.dumps(jsonable(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def check_place(path: str | Path, what: str) -> Path:

@@ -69,10 +69,19 @@ RETRAINING = Schedule(epochs=40, patience=10, weight_decay=0.3, shrink=0.7)
 
 @dataclass(frozen=True)
 class Prepared:
-    """A split as the network sees it: columns (N, inputs) float32 and class indices (N,)."""
+    """A split as the network sees it: columns (N, inputs) float32, class indices (N,), and what each counts.
+
+    ``weight`` (N,): None, all alike; 0, the outcome is unknown.
+    """
 
     columns: NDArray[np.float32]
     outcome: NDArray[np.int64]
+    weight: NDArray[np.float64] | None = None
+
+    @property
+    def say(self) -> NDArray[np.float64]:
+        """What each patient counts (N,): 1 where all count alike."""
+        return np.ones(len(self.outcome)) if self.weight is None else self.weight
 
 
 @dataclass(frozen=True)
@@ -113,12 +122,16 @@ def train_steps(
     network = initial_network(recipe.network_spec(len(preparation.columns), len(cohort.classes)), seed)
     tuning = prepare(preparation, cohort.tuning)
     fitted = fit(network, prepare(preparation, cohort.train), tuning, schedule=how, seed=seed)
-    training = {"spec": asdict(recipe), "schedule": asdict(how), "seed": seed}
+    training: dict[str, Any] = {"spec": asdict(recipe), "schedule": asdict(how), "seed": seed}
+    if cohort.follow_up is not None:
+        training["follow_up"] = {"time": cohort.follow_up.time, "horizon": cohort.follow_up.horizon}
     last = (Epoch(0, 0, math.nan, math.nan, best=False), network)
     for last in fitted:
         yield TrainStep(last[0])
     model = _model(cohort, preparation, last[1], seed, training)
-    yield TrainStep(last[0], finished(model, tuning.columns, tuning.outcome, weighted=is_weighted(model)))
+    weighted = is_weighted(model)
+    model = finished(model, tuning.columns, tuning.outcome, weighted=weighted, weight=tuning.weight)
+    yield TrainStep(last[0], model)
 
 
 def _model(
@@ -135,7 +148,7 @@ def _model(
 
 
 def prepare(preparation: Preparation, split: Split) -> Prepared:
-    return Prepared(preparation.transform(split.frame), split.outcome)
+    return Prepared(preparation.transform(split.frame), split.outcome, split.weight)
 
 
 def retrain(
@@ -147,7 +160,8 @@ def retrain(
     *_, (_, best) = steps
     model = replace(model, network=frozen(best))
     weighted = how.class_weights == BALANCED
-    return finished(model, tuning_data.columns, tuning_data.outcome, weighted=weighted)
+    tuned = tuning_data
+    return finished(model, tuned.columns, tuned.outcome, weighted=weighted, weight=tuned.weight)
 
 
 def is_weighted(model: RiskModel) -> bool:
@@ -161,19 +175,32 @@ def like_trained(schedule: Schedule, model: RiskModel) -> Schedule:
     return replace(schedule, class_weights=BALANCED) if is_weighted(model) else schedule
 
 
-def class_weights(outcome: NDArray[np.int64], classes: int, how: str) -> torch.Tensor | None:
+def class_weights(data: Prepared, classes: int, how: str) -> torch.Tensor | None:
     """What a patient of each class counts (classes,), 1 on average over patients; None: all the same."""
     if how == NONE:
         return None
-    counts = np.bincount(outcome, minlength=classes)
-    return torch.from_numpy(len(outcome) / (classes * np.maximum(counts, 1))).float()
+    counts = np.bincount(data.outcome, data.weight, minlength=classes)
+    smallest = 1.0 if data.weight is None else np.finfo(np.float64).tiny
+    return torch.from_numpy(counts.sum() / (classes * np.maximum(counts, smallest))).float()
 
 
-def cross_entropy(logits: torch.Tensor, y: torch.Tensor, weights: torch.Tensor | None) -> torch.Tensor:
-    """The mean loss over patients, each counted as its class's weight (classes,) says."""
-    if weights is None:
+def patient_weights(data: Prepared, weights: torch.Tensor | None) -> torch.Tensor | None:
+    """What each patient's loss counts (N,): its own weight, 1 on average, times its class's (classes,).
+
+    None where all count alike.
+    """
+    own = None if weights is None else weights[torch.from_numpy(data.outcome)]
+    if data.weight is None:
+        return own
+    mine = torch.from_numpy(data.weight / data.weight.mean()).float()
+    return mine if own is None else own * mine
+
+
+def cross_entropy(logits: torch.Tensor, y: torch.Tensor, say: torch.Tensor | None) -> torch.Tensor:
+    """The mean loss over patients, each counted as ``say`` (N,) says."""
+    if say is None:
         return functional.cross_entropy(logits, y)
-    return (functional.cross_entropy(logits, y, reduction="none") * weights[y]).mean()
+    return (functional.cross_entropy(logits, y, reduction="none") * say).mean()
 
 
 def fit(
@@ -197,7 +224,7 @@ def fit(
         work.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
     )
     generator = torch.Generator().manual_seed(seed)
-    weights = class_weights(train_data.outcome, network.spec.outputs, schedule.class_weights)
+    weights = class_weights(train_data, network.spec.outputs, schedule.class_weights)
     best, lowest, since = copy.deepcopy(work), _loss(work, tuning_data, mask, weights), 0
     for tail in work.tails:
         tail.noise = generator
@@ -241,11 +268,11 @@ def _one_epoch(
 ) -> float:
     """One pass over train; the mean loss over patients."""
     network.train()
-    x, y = torch.from_numpy(data.columns), torch.from_numpy(data.outcome)
+    x, y, say = torch.from_numpy(data.columns), torch.from_numpy(data.outcome), patient_weights(data, weights)
     total = 0.0
     for batch in batches:
         optimizer.zero_grad(set_to_none=True)
-        loss = cross_entropy(network(x[batch], mask), y[batch], weights)
+        loss = cross_entropy(network(x[batch], mask), y[batch], None if say is None else say[batch])
         loss.backward()
         optimizer.step()
         total += float(loss.detach()) * len(batch)
@@ -271,7 +298,7 @@ def batch_sizes(n: int, size: int) -> tuple[int, ...]:
 def _loss(network: Network, data: Prepared, mask: Mask | None, weights: torch.Tensor | None) -> float:
     network.eval()
     logits = network(torch.from_numpy(data.columns), mask)
-    return float(cross_entropy(logits, torch.from_numpy(data.outcome), weights))
+    return float(cross_entropy(logits, torch.from_numpy(data.outcome), patient_weights(data, weights)))
 
 
 @torch.no_grad()

@@ -38,6 +38,7 @@ from medprune.options import (
 )
 from medprune.performance import check_share
 from medprune.ranking import SCOPES, USUAL_SCOPE
+from medprune.review.limits import read_limits
 from medprune.scoring import GRANULARITIES, Contributions, check_granularity
 from medprune.scoring import score as score_model
 from medprune.site_counts import Floor
@@ -245,6 +246,7 @@ def prune(options: Options) -> Answer:
     prices = prices_of(options.prices, options.price_unit)
     check_target(options.out)
     hidden_widths(options.hidden)
+    limits = None if options.margins is None else read_limits(options.margins)
     cohort, dense = cohort_and_model(options) if options.model else (cohort_of(options), None)
     tell(options, cohort.notes)
     model = _trained(options, cohort) if dense is None else dense
@@ -256,9 +258,11 @@ def prune(options: Options) -> Answer:
         granularity=options.granularity,
         choice=choice,
         seed=options.seed,
-        watch=lambda steps: _bar(steps, "pruning", options, lambda step: (step.number, step.of)),
+        watch=lambda steps: progress(steps, "pruning", options, lambda step: (step.number, step.of)),
         watch_folds=lambda steps: _fold_bar(steps, options),
         int8=options.int8,
+        limits=limits,
+        recalibrate=not options.no_recalibration,
         prices=prices,
         **settings,
     )
@@ -278,7 +282,7 @@ def prune(options: Options) -> Answer:
         f"{after.size.features} of {before.size.features} features. "
         f"Sensitivity {after.performance.sensitivity:.1%} (was {before.performance.sensitivity:.1%}), "
         f"specificity {after.performance.specificity:.1%} (was {before.performance.specificity:.1%}). "
-        f"{_spared(job)}"
+        f"{job.risks_set_right}{_spared(job)}"
         f"{UNKNOWN if model.may_know_the_patients else ''}Bundle (not reviewed) in {job.bundle.folder}."
         f"{'' if job.compression is None else ' Int8: ' + job.compression.sentence()}"
         f"{' ' if doubt else ''}{doubt}",
@@ -298,7 +302,7 @@ def _spared(job: Job) -> str:
 
 def _fold_bar(steps: Iterable[CrossStep], options: Options) -> Iterable[CrossStep]:
     """A bar over the folds, after a note of what they will cost."""
-    for step in _bar(steps, "cross-validating", options, lambda step: (step.number, step.of)):
+    for step in progress(steps, "cross-validating", options, lambda step: (step.number, step.of)):
         if step.number == 0:
             tell(options, [f"{step.of} folds: about {step.planned_models:,} models will be trained."])
         yield step
@@ -345,7 +349,7 @@ def _scored(
 
 def _blocks(options: Options, what: str) -> Watch:
     """A bar over rows."""
-    return lambda blocks: _bar(blocks, what, options, lambda block: (block.done, block.of))
+    return lambda blocks: progress(blocks, what, options, lambda block: (block.done, block.of))
 
 
 # --- what they share --------------------------------------------------------------------------------
@@ -354,7 +358,7 @@ def _blocks(options: Options, what: str) -> Watch:
 def _trained(options: Options, cohort: Cohort) -> RiskModel:
     spec, schedule = MLP(hidden=hidden_widths(options.hidden)), Schedule(class_weights=options.class_weights)
     steps = train_steps(cohort, spec, seed=options.seed, schedule=schedule)
-    *_, last = _bar(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
+    *_, last = progress(steps, "training", options, lambda step: (step.epoch.number, step.epoch.of))
     assert last.model is not None
     return acting(last.model, options)
 
@@ -374,7 +378,7 @@ def tell(options: Options, notes: Iterable[str]) -> None:
         sys.stderr.write(f"note: {note}\n")
 
 
-def _bar(
+def progress(
     steps: Iterable[T], what: str, options: Options, place: Callable[[T], tuple[int, int]]
 ) -> Iterable[T]:
     """The steps, with a progress bar on standard error: redrawn on a terminal, a line at times in a log."""

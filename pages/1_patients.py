@@ -45,7 +45,7 @@ def show(study: Study, cohort: Cohort, table: Table) -> None:
     """The cohort: counts first, then troubles, then every column."""
     everyone, counts = cohort.all(), guide.counted(cohort, study.floor)
     told = ", ".join(
-        f"{plain(name)} in {counts.share(-1, place)}" for place, name in enumerate(cohort.classes)
+        f"{plain(name)} in {counts.share(-1, place)}" for place, name in enumerate(cohort.groups)
     )
     guide.opening(
         "Patients",

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from medprune import MLP, Cohort, RiskModel, Schedule, performance, train_steps
+from medprune import MLP, Cohort, RiskModel, Schedule, train_steps
 from medprune.errors import listed
 from medprune.figures import learning_curve
+from medprune.flow import measure
 from medprune.model_file import model_bytes
 from medprune.network import ACTIVATIONS, NORMS, hidden_widths
 from medprune.performance import BINARY
@@ -116,10 +117,7 @@ def draw_live(bar: object, live: object, epochs: list[Epoch]) -> None:
 
 
 def show(study: Study, cohort: Cohort, model: RiskModel) -> None:
-    on_tuning = performance(
-        cohort.tuning.outcome, model.risks_of(model.prepared(cohort.tuning)), model.act_at
-    )
-    on_train = performance(cohort.train.outcome, model.risks_of(model.prepared(cohort.train)), model.act_at)
+    on_tuning, on_train = (measure(model, split).performance for split in (cohort.tuning, cohort.train))
     guide.opening(
         "Model",
         f"The model tells patients apart with an **AUROC of {rate(on_tuning.auroc)}** on "

@@ -34,6 +34,7 @@ LAYERS = (
     ("intake", "intake.table_file"),
     ("splits", "outcome", "quality"),
     ("prices", "settings", "treatments"),
+    ("censoring",),
     ("dealing", "treating"),
     ("reading",),
     ("cohort",),
@@ -76,6 +77,7 @@ LAYERS = (
     ("cross_validation",),
     ("settings_search",),
     ("review",),
+    ("report",),
     ("bundle",),
     ("runs",),
     ("flow",),
@@ -85,6 +87,7 @@ LAYERS = (
     (
         "federated_verbs",
         "intake_verbs",
+        "review_verbs",
     ),
     ("cli",),
 )

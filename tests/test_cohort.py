@@ -476,8 +476,8 @@ def test_a_class_that_only_shares_patients_may_miss_a_split() -> None:
         ({"outcome": "died", "patient": "died"}, "cannot be the patient column or excluded"),
         ({"outcome": "died", "exclude": "died"}, "cannot be the patient column or excluded"),
         ({"outcome": "died", "exclude": ["age", "crp", "sex"]}, "No column is left"),
-        ({"outcome": "died", "time": "age"}, "not handled in this version"),
-        ({"outcome": "died", "horizon": 365.0}, "not handled in this version"),
+        ({"outcome": "died", "time": "age"}, "--time"),
+        ({"outcome": "died", "horizon": 365.0}, "--time"),
     ],
 )
 def test_choices_that_are_wrong(choices: dict[str, Any], words: str) -> None:

@@ -49,6 +49,10 @@ class GroupedLogistic(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # 
         )
         return risks
 
+    def weight_of(self, codes: Codes) -> Array | None:
+        """What each row of a slice counts (N,); None: all alike."""
+        return None if self.train.weight is None else self.train.weight[self._read(codes)[1]]
+
     def _read(self, codes: Codes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The features, in rising order, and the rows that a slice of the codes stands for."""
         n = len(self.train.outcome)

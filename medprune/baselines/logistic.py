@@ -23,8 +23,8 @@ class L1Logistic(Strategy):
 
     The strongest penalty is a little below the one at which every coefficient is 0, the weakest
     ``reach`` times weaker (Friedman, Hastie and Tibshirani, J Stat Softw 2010, section 2.5);
-    multinomial for more than two classes. Fitted on train; nothing is fitted on tuning. A regression of
-    the same size as one with a stronger penalty is a candidate too.
+    multinomial for more than two classes. Fitted on train; on tuning only recalibrated, as every candidate
+    is. A regression of the same size as one with a stronger penalty is a candidate too.
     """
 
     penalties: int = setting(18, "Penalties", "so many regressions", low=2, high=100)
@@ -50,18 +50,20 @@ class L1Logistic(Strategy):
         regression = LogisticRegression(
             l1_ratio=1.0, solver="saga", warm_start=True, max_iter=ITERATIONS, random_state=problem.seed
         )
-        for inverse in barely_empty(columns, train.outcome) * np.geomspace(1.1, self.reach, self.penalties):
-            fitted(regression.set_params(C=inverse), columns, train.outcome)
+        strongest = barely_empty(columns, train.outcome, train.weight)
+        for inverse in strongest * np.geomspace(1.1, self.reach, self.penalties):
+            fitted(regression.set_params(C=inverse), columns, train.outcome, train.weight)
             problem.evaluator.trained += 1
             if np.any(regression.coef_):
                 yield train.model(regression, places)
 
 
-def barely_empty(columns: Array, outcome: NDArray[np.int64]) -> float:
+def barely_empty(columns: Array, outcome: NDArray[np.int64], weight: Array | None = None) -> float:
     """scikit-learn's C (one over the penalty) up to which every coefficient is 0.
 
     There the slope of the summed loss, with fitted intercepts alone, is nowhere steeper than 1 / C.
     """
     truth = np.eye(outcome.max() + 1)[outcome]
-    steepest = float(np.abs(columns.T @ (truth - truth.mean(axis=0))).max())
+    away = truth - np.average(truth, axis=0, weights=weight)
+    steepest = float(np.abs(columns.T @ (away if weight is None else away * weight[:, None])).max())
     return 1.0 / steepest if steepest > 0 else 1.0

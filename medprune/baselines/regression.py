@@ -33,6 +33,8 @@ SMALL = 500  # coefficients: up to here a Newton step is cheaper than many gradi
 class Regressions:
     """Train as a regression sees it: ``columns`` (N, inputs) of mean 0 and spread 1, ``outcome`` (N,).
 
+    ``weight`` (N,) is what each patient counts, None: alike.
+
     ``feature_of_column`` (inputs,) says which feature a column belongs to.
     """
 
@@ -41,13 +43,15 @@ class Regressions:
     outcome: NDArray[np.int64]
     means: Array
     spreads: Array
+    weight: Array | None = None
 
     @classmethod
     def of(cls, problem: Problem) -> Regressions:
         columns = problem.train.columns.astype(np.float64)
         means, spreads = columns.mean(axis=0), columns.std(axis=0)
         spreads = np.where(spreads > 0, spreads, 1.0)
-        return cls(problem.model, (columns - means) / spreads, problem.train.outcome, means, spreads)
+        train = problem.train
+        return cls(problem.model, (columns - means) / spreads, train.outcome, means, spreads, train.weight)
 
     @property
     def feature_of_column(self) -> NDArray[np.int64]:
@@ -72,7 +76,8 @@ class Regressions:
         """A regression on the columns at ``places`` with a weak L2 penalty (C = 1), fitted on these rows."""
         few = len(places) * self.classes <= SMALL
         model = LogisticRegression(solver="newton-cholesky" if few else "lbfgs", max_iter=ITERATIONS)
-        return fitted(model, self.columns[rows][:, places], self.outcome[rows])
+        weight = None if self.weight is None else self.weight[rows]
+        return fitted(model, self.columns[rows][:, places], self.outcome[rows], weight)
 
     def model(self, regression: LogisticRegression, places: NDArray[np.intp]) -> RiskModel:
         """The regression on the columns at ``places`` as a finished model.
@@ -100,11 +105,16 @@ def _linear_network(weights: Array, biases: Array) -> Network:
     return frozen(network)
 
 
-def fitted(model: LogisticRegression, columns: Array, outcome: NDArray[np.int64]) -> LogisticRegression:
+def fitted(
+    model: LogisticRegression, columns: Array, outcome: NDArray[np.int64], weight: Array | None = None
+) -> LogisticRegression:
     """The regression, after its last iteration at the latest: on separable patients it would never end."""
+    if weight is not None:
+        there = weight > 0
+        columns, outcome, weight = columns[there], outcome[there], weight[there]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(columns, outcome)
+        model.fit(columns, outcome, sample_weight=weight)
     return model
 
 

@@ -59,14 +59,16 @@ class SequentialSelection(FeatureSelection):
 
     def _folds(self, problem: Problem, codes: Codes) -> list[Fold]:
         """Folds of train by patient that have every class to learn from."""
-        outcome, classes = problem.train.outcome, len(problem.model.classes)
-        rarest = int(np.bincount(outcome, minlength=classes).min())
+        outcome, classes, there = problem.train.outcome, len(problem.model.classes), problem.train.say > 0
+        rarest = int(np.bincount(outcome[there], minlength=classes).min())
         folds = max(2, min(self.folds, rarest))
         dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=problem.seed)
         fair = [
             (learn, judge)
-            for learn, judge in dealt.split(codes, outcome, problem.train_split.patients)
-            if len(np.unique(outcome[learn])) == classes
+            for learn, judge in dealt.split(
+                codes, np.where(there, outcome, classes), problem.train_split.patients
+            )
+            if len(np.unique(outcome[learn[there[learn]]])) == classes
         ]
         if not fair:
             raise BadInput("Too few train patients of a class to cross-validate; choose another baseline.")
@@ -74,7 +76,7 @@ class SequentialSelection(FeatureSelection):
 
 
 def _closeness(regression: GroupedLogistic, codes: Codes, outcome: NDArray[np.int64]) -> float:
-    return -log_loss(outcome, regression.predict_proba(codes))
+    return -log_loss(outcome, regression.predict_proba(codes), regression.weight_of(codes))
 
 
 def _steps(tried: Sequence[frozenset[int]], codes: Codes) -> dict[int, set[int]]:

@@ -75,7 +75,8 @@ class SmallNetwork(Strategy):
         _, best = min(started, key=lambda found: found[0])
         model = replace(problem.model, network=frozen(best), mask=None, recalibration=Recalibration())
         weighted = self._schedule(problem).class_weights == BALANCED
-        return finished(model, problem.tuning.columns, problem.tuning.outcome, weighted=weighted)
+        tuning = problem.tuning
+        return finished(model, tuning.columns, tuning.outcome, weighted=weighted, weight=tuning.weight)
 
     def _schedule(self, problem: Problem) -> Schedule:
         return like_trained(self.schedule, problem.model)

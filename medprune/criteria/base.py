@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from medprune.criteria.sums import ByClass, PatientScores, ScoreSums, Totals
+from medprune.criteria.sums import Batch, ByClass, PatientScores, ScoreSums, Totals
 from medprune.criteria.two_way import TwoWay, alive_weights
 from medprune.mask import Mask
 from medprune.model import RiskModel
@@ -41,13 +41,18 @@ class Criterion(ABC):
     classes_are_predicted: ClassVar[bool] = False  # the class axis is the predicted, not the true class
     needs_patients: ClassVar[bool] = True
 
-    def ready(self, model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> Criterion:
+    def ready(self, model: RiskModel, batches: Iterator[Batch]) -> Criterion:
         """The criterion with what it must learn from the patients first; most need nothing."""
         return self
 
     @abstractmethod
-    def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
-        """Add the scores of a batch of prepared columns (N, inputs) and outcomes (N,) to ``sums``."""
+    def update(
+        self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor, weight: Tensor | None = None
+    ) -> None:
+        """Add the scores of a batch of prepared columns (N, inputs) and outcomes (N,) to ``sums``.
+
+        Each patient counts as its ``weight`` (N,) says; None: alike.
+        """
 
 
 class PatientCriterion(Criterion):
@@ -65,8 +70,10 @@ class PatientCriterion(Criterion):
         return weight.abs()
 
     @torch.no_grad()
-    def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
-        patients = ByClass.of(x, y, len(model.classes))
+    def update(
+        self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor, weight: Tensor | None = None
+    ) -> None:
+        patients = ByClass.of(x, y, len(model.classes), weight)
         weights = alive_weights(model)
         scores = Totals.zeros(model, self.precision or weights[0].dtype)
         squares = None if sums.squares is None else Totals.zeros(model)
@@ -82,7 +89,8 @@ class PatientCriterion(Criterion):
 
     def _add_block(self, scores: Totals, squares: Totals | None, model: RiskModel, block: ByClass) -> None:
         whole: PatientScores | None = None
-        for scored, klass in self.views(model, block.x, block.y):
+        for each, klass in self.views(model, block.x, block.y):
+            scored = each if block.weight is None else each.weighted(block.weight)
             scores.add(scored, block.runs if klass is None else ((klass, slice(None)),))
             if squares is not None:
                 whole = scored if whole is None else whole + scored
@@ -91,8 +99,8 @@ class PatientCriterion(Criterion):
 
     def _patients(self, patients: ByClass) -> Tensor:
         if self.classes_are_predicted:  # every patient counts for every predicted class
-            return torch.full((len(patients.counts),), float(len(patients.y)), dtype=torch.float64)
-        return patients.counts.double()
+            return patients.patients.sum().expand(len(patients.counts))
+        return patients.patients
 
 
 class GradientCriterion(PatientCriterion):
@@ -192,7 +200,9 @@ class WeightOnlyCriterion(Criterion):
         """Scores of the weights (out, in) a layer, the units (width,) a layer and the features."""
 
     @torch.no_grad()
-    def update(self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor) -> None:
+    def update(
+        self, sums: ScoreSums, model: RiskModel, x: Tensor, y: Tensor, weight: Tensor | None = None
+    ) -> None:
         weights, units, features = self.scores(model)
         totals = sums.scores
         for total, score in zip([*totals.weights, *totals.units], [*weights, *units], strict=True):

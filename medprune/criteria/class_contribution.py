@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from medprune.criteria.base import CRITERIA, GradientCriterion
+from medprune.criteria.sums import Batch, parts_of
 from medprune.model import RiskModel
 
 
@@ -27,7 +28,7 @@ class ClassContribution(GradientCriterion):
     title = "Contribution to each predicted class"
     classes_are_predicted = True
 
-    def ready(self, model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> ClassContribution:
+    def ready(self, model: RiskModel, batches: Iterator[Batch]) -> ClassContribution:
         if self.rates is not None:
             return self
         rates = class_rates(model, batches)
@@ -41,7 +42,7 @@ class ClassContribution(GradientCriterion):
 
 
 @torch.no_grad()
-def rate_sums(model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+def rate_sums(model: RiskModel, batches: Iterator[Batch]) -> tuple[Tensor, Tensor]:
     """Sums of risks (classes, classes), row k over the patients of class k, and how many those are.
 
     Like the sums of a score they can be added up over batches and hospitals.
@@ -49,19 +50,21 @@ def rate_sums(model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> tup
     classes = len(model.classes)
     total = torch.zeros(classes, classes, dtype=torch.float64)
     patients = torch.zeros(classes, dtype=torch.float64)
-    for x, y in batches:
+    for x, y, weight in map(parts_of, batches):
         risks = torch.softmax(model.network(x, model.mask), dim=1).double()
-        total.index_add_(0, y, risks)
-        patients += torch.bincount(y, minlength=classes)
+        total.index_add_(0, y, risks if weight is None else risks * weight[:, None])
+        patients += torch.bincount(y, weight, minlength=classes)
     return total, patients
 
 
 def rates_from(total: Tensor, patients: Tensor) -> Tensor:
     """P[k, j] from the sums of :func:`rate_sums` (rows sum to 1); a class without patients says nothing."""
     uniform = torch.full_like(total, 1 / len(total))
-    return torch.where(patients[:, None] > 0, total / patients.clamp(min=1)[:, None], uniform)
+    return torch.where(
+        patients[:, None] > 0, total / torch.where(patients > 0, patients, 1.0)[:, None], uniform
+    )
 
 
-def class_rates(model: RiskModel, batches: Iterator[tuple[Tensor, Tensor]]) -> Tensor:
+def class_rates(model: RiskModel, batches: Iterator[Batch]) -> Tensor:
     """P[k, j]: the mean risk of class j over the patients of class k (rows sum to 1)."""
     return rates_from(*rate_sums(model, batches))

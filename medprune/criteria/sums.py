@@ -48,6 +48,26 @@ class PatientScores:
             self.features.double().square(),
         )
 
+    def weighted(self, weight: Tensor) -> PatientScores:
+        """These scores, each patient's times its weight (N,), which is not negative."""
+        each = weight.to(self.features.dtype)[:, None]
+        return PatientScores(
+            tuple(part * each for part in self.outputs),
+            self.inputs,
+            tuple(part * each for part in self.units),
+            self.features * each,
+        )
+
+
+# A batch: prepared columns (N, inputs) float32, outcomes (N,) int64, and, where patients do not all count
+# alike, what each counts (N,) float64.
+Batch: TypeAlias = "tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]"
+
+
+def parts_of(batch: Batch) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Columns, outcomes and weights; None where all count alike."""
+    return (*batch, None) if len(batch) == 2 else batch  # noqa: PLR2004
+
 
 Runs: TypeAlias = "Sequence[tuple[int, slice]]"  # a class, and which of a batch's patients are of it
 
@@ -56,17 +76,31 @@ Runs: TypeAlias = "Sequence[tuple[int, slice]]"  # a class, and which of a batch
 class ByClass:
     """A batch's patients, those of a class one after the other: so they are summed without being copied.
 
-    Prepared columns ``x`` (N, inputs), true classes ``y`` (N,), and how many each class has (classes,).
+    Prepared columns ``x`` (N, inputs), true classes ``y`` (N,), how many each class has (classes,), and what
+    each patient counts, ``weight`` (N,), None: alike. Who counts nothing is left out.
     """
 
     x: Tensor
     y: Tensor
     counts: Tensor
+    weight: Tensor | None = None
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor, classes: int) -> Self:
+    def of(cls, x: Tensor, y: Tensor, classes: int, weight: Tensor | None = None) -> Self:
+        if weight is not None:
+            there = weight > 0
+            x, y, weight = x[there], y[there], weight[there]
         order = torch.argsort(y, stable=True)
-        return cls(x.index_select(0, order), y.index_select(0, order), torch.bincount(y, minlength=classes))
+        mine = None if weight is None else weight.index_select(0, order)
+        counts = torch.bincount(y, minlength=classes)
+        return cls(x.index_select(0, order), y.index_select(0, order), counts, mine)
+
+    @property
+    def patients(self) -> Tensor:
+        """How many patients each class counts as (classes,): the sum of their weights."""
+        if self.weight is None:
+            return self.counts.double()
+        return torch.bincount(self.y, self.weight.double(), minlength=len(self.counts))
 
     @property
     def runs(self) -> Runs:
@@ -80,8 +114,9 @@ class ByClass:
         if parts == 1:
             yield self
             return
-        for x, y in zip(self.x.tensor_split(parts), self.y.tensor_split(parts), strict=True):
-            yield ByClass(x, y, torch.bincount(y, minlength=len(self.counts)))
+        weights = [None] * parts if self.weight is None else self.weight.tensor_split(parts)
+        for x, y, weight in zip(self.x.tensor_split(parts), self.y.tensor_split(parts), weights, strict=True):
+            yield ByClass(x, y, torch.bincount(y, minlength=len(self.counts)), weight)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from medprune.figures.contributions import (
     feature_bars,
     kept_by_layer,
 )
+from medprune.figures.forests import group_forest, site_forest
 from medprune.figures.pareto import pareto_chart
 from medprune.figures.patients import missing_bars, outcome_bars
 from medprune.figures.review import (
@@ -28,6 +29,7 @@ __all__ = [
     "drop_bars",
     "feature_bars",
     "flip_bars",
+    "group_forest",
     "kept_by_layer",
     "learning_curve",
     "missing_bars",
@@ -36,6 +38,7 @@ __all__ = [
     "patient_bars",
     "risk_distribution",
     "selection_curve",
+    "site_forest",
     "threshold_spread",
     "tradeoff_curve",
 ]

@@ -13,11 +13,14 @@ MOST_BARS = 30
 
 
 def outcome_bars(cohort: Cohort, hidden: NDArray[np.bool_] | None = None) -> go.Figure:
-    """Patients a class in train, tuning and test; no bar where ``hidden`` (splits, classes) says so."""
+    """Patients a class in train, tuning and test (and those censored before the horizon).
+
+    No bar where ``hidden`` (splits, classes) says so.
+    """
     shown = figure(title="Outcome in the three groups", x="", y="rows", height=300, barmode="stack")
     splits = (cohort.train, cohort.tuning, cohort.test)
-    for place, name in enumerate(cohort.classes):
-        counts: list[int | None] = [int((split.outcome == place).sum()) for split in splits]
+    for place, name in enumerate(cohort.groups):
+        counts: list[int | None] = [int((cohort.group_of(split) == place).sum()) for split in splits]
         if hidden is not None:
             counts = [None if hide else n for n, hide in zip(counts, hidden[:, place], strict=True)]
         shown.add_bar(

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medprune.cohort import Cohort, Split
+from medprune.cohort import Cohort, Split, refuse_weights
 from medprune.errors import BadInput
 from medprune.kinds.base import COLUMNS
 from medprune.kinds.compaction import compact_kind, tidy
@@ -41,6 +41,7 @@ class KindModel:
 
     def arrays(self, split: Split) -> Arrays:
         """The patients of a split as the network takes them."""
+        refuse_weights(split, "A network of layers of registered kinds")
         return Arrays(self.preparation.transform(split.frame), split.outcome)
 
     def score(self, split: Split, criterion: str = "contribution", **settings: Any) -> KindScores:

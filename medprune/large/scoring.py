@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from medprune.criteria import CRITERIA
+from medprune.criteria.sums import Batch
 from medprune.large.patients import LargePatients, Watch, unwatched
 from medprune.model import RiskModel
 from medprune.scoring import BATCH, Batches, Contributions, score_batches
@@ -38,7 +38,7 @@ def score_large(
 def large_batches(model: RiskModel, patients: LargePatients, watch: Watch = unwatched) -> Batches:
     """The prepared patients in batches, read anew at every call."""
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    def batches() -> Iterator[Batch]:
         with few_threads(model.network):  # the other core reads
             for block in patients.blocks(model, watch):
                 columns, outcomes = torch.from_numpy(block.columns), torch.from_numpy(block.outcome)

@@ -45,6 +45,7 @@ def leakage(table: Table) -> Findings:
 
 def tells(table: Table) -> Findings:
     """A value whose rows nearly all have one outcome, although the column as a whole says little."""
+    table = table.judged
     shares = np.bincount(table.outcome, minlength=len(table.classes)) / len(table)
     known = {finding.column for finding in leakage(table)}
     for name in table.frame.columns:

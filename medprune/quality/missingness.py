@@ -58,6 +58,7 @@ def share_of(holes: np.ndarray) -> np.ndarray:
 
 def missing_by_outcome(table: Table) -> Findings:
     """Features that are missing more often in one class than in another, beyond chance."""
+    table = table.judged
     sizes = np.bincount(table.outcome, minlength=len(table.classes)).astype(np.float64)
     holes = table.missing.to_numpy()
     by_class = np.stack([holes[table.outcome == place].sum(axis=0) for place in range(len(sizes))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -36,6 +36,7 @@ class Table:
     repeats: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     # of columns that number patients with several rows: how many there are, and how many have several
     dates: pd.DataFrame = field(default_factory=pd.DataFrame)  # (N, date columns), text as it stands
+    known: NDArray[np.bool_] | None = None  # (N,) whose outcome is known; None: everybody's
 
     def __len__(self) -> int:
         return len(self.outcome)
@@ -59,8 +60,25 @@ class Table:
         return self.frame.isna()
 
     @cached_property
+    def judged(self) -> Table:
+        """The rows whose outcome is known: what a check that looks at the outcome is about."""
+        if self.known is None or bool(self.known.all()):
+            return self
+        return replace(
+            self,
+            frame=self.frame[self.known].reset_index(drop=True),
+            outcome=self.outcome[self.known],
+            patients=self.patients[self.known],
+            rows=self.rows[self.known],
+            dates=self.dates[self.known].reset_index(drop=True) if len(self.dates) else self.dates,
+            known=None,
+        )
+
+    @cached_property
     def alone(self) -> dict[str, float]:
         """By column, the largest AUROC that it reaches alone for one class against the rest. Sampled."""
+        if self.judged is not self:
+            return self.judged.alone
         rows, frame = self.some, self.frame
         frame = frame if len(rows) == len(self) else frame.iloc[rows].reset_index(drop=True)
         return separations(frame, self.outcome[rows], self.patients[rows], len(self.classes))

@@ -8,6 +8,7 @@ from medprune.review.assess import ReviewStep, review, review_steps
 from medprune.review.evidence import Evidence
 from medprune.review.gate import Check, Override
 from medprune.review.limits import Limits, read_limits
+from medprune.review.pooled import Procedure
 from medprune.review.result import Review
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Evidence",
     "Limits",
     "Override",
+    "Procedure",
     "Review",
     "ReviewStep",
     "read_limits",

@@ -5,27 +5,29 @@ Read :func:`review_steps` first: it is the order of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.cohort import Cohort, Split
 from medprune.compaction import compact
 from medprune.model import Recalibration, RiskModel
 from medprune.onnx_graph import onnx_bytes
-from medprune.performance import BINARY, decisions
-from medprune.review.estimate import Estimate
-from medprune.review.evidence import Evidence, Fidelity, fidelity, overlap
-from medprune.review.flips import Flips, flips, foretold, moves
+from medprune.review.comparator import comparators
+from medprune.review.evidence import Evidence, Fidelity, evidence_of, fidelity
 from medprune.review.floor import REFITS, floor_steps
+from medprune.review.gate import NOT_ASSESSABLE
+from medprune.review.groups import Cut, groups_of
 from medprune.review.limits import Limits
-from medprune.review.multiclass import macro_auroc, pairs
-from medprune.review.observed import Observed
+from medprune.review.multiclass import pairs
+from medprune.review.pooled import PooledStep, Procedure, pooled_steps
 from medprune.review.result import Review
-from medprune.review.side_by_side import SideBySide, auroc_of_two, side_by_side
+from medprune.review.seen import Seen
+from medprune.review.shift import Shift, shift, shift_by_means
 
 Floats = NDArray[np.float64]
 
@@ -35,6 +37,9 @@ class Exported(Protocol):
 
     @property
     def model(self) -> RiskModel: ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]: ...
 
     def file(self, name: str) -> bytes | None:
         """One of its files, None when it has none of this name."""
@@ -60,32 +65,43 @@ def review(dense: RiskModel, pruned: RiskModel | Exported, split: Split, **how: 
     return last.review
 
 
-def review_steps(
+def review_steps(  # noqa: PLR0913 - two models, their patients, and what was settled before
     dense: RiskModel,
     pruned: RiskModel | Exported,
     split: Split,
     *,
     act_at: float | None = None,
+    subgroups: Sequence[str | Cut] | None = None,
     cohort: Cohort | None = None,
     limits: Limits | None = None,
     evidence: Evidence | None = None,
     prevalence: float | None = None,
     refits: int = REFITS,
+    procedure: Procedure | None = None,
+    confirmed: Sequence[str] = (),
     seed: int = 0,
 ) -> Iterator[ReviewStep]:
     """Review ``pruned`` (a model, a candidate, or best a bundle on disk) on the patients of ``split``.
 
-    ``act_at`` is the risk that is acted on (the smaller model's own unless given). ``cohort`` is needed for
-    the noise floor, which trains the dense network anew ``refits`` times. ``limits`` should have been set,
-    and hashed, before these patients were opened; ``evidence`` says what is known of that. ``prevalence``
-    weights cases and controls that were sampled apart. Raises BadInput.
+    ``act_at`` is the risk that is acted on (the smaller model's own unless given). ``subgroups`` are columns,
+    chosen before looking (all that were loaded as such unless given; "age:40,65" cuts a number).
+
+    ``cohort`` is needed for what takes train patients: the noise floor, which trains the dense network anew
+    ``refits`` times; a logistic regression beside it; and, where too few patients can be reviewed,
+    ``procedure`` (a bundle's own unless given) repeated out of fold.
+
+    ``limits`` should have been set, and hashed, before these patients were opened; ``evidence`` says what is
+    known of that, and is read from a bundle's provenance unless given. ``confirmed`` are inputs whose removal
+    somebody has agreed to; ``prevalence`` weights cases and controls that were sampled apart. Raises
+    BadInput.
     """
+    limits = Limits() if limits is None else limits
     model, raw = _models(pruned)
     at = model.act_at if act_at is None else act_at
     dense, model = replace(dense, act_at=at), replace(model, act_at=at)
     of = refits + 3
     yield ReviewStep(0, of, "Risks of both models")
-    seen = _Seen(
+    seen = Seen(
         split,
         model.classes,
         at,
@@ -94,6 +110,8 @@ def review_steps(
         raw=None if raw is None else raw.risks_of(raw.prepared(split)),
     )
     yield ReviewStep(1, of, "Figures and their intervals")
+    learnt = None if cohort is None else _with_columns(cohort.train, subgroups)
+    grouping = groups_of(_with_columns(split, subgroups), subgroups, train=learnt)
     made = Review(
         split=split,
         classes=model.classes,
@@ -102,13 +120,17 @@ def review_steps(
         pruned_model=model,
         dense_risks=seen.dense,
         pruned_risks=seen.pruned,
-        sides=seen.sides(limits or Limits(), prevalence, seed),
+        sides=seen.sides(limits, prevalence, seed),
         auroc=seen.auroc(),
         flips=seen.flips(),
-        limits=limits or Limits(),
-        evidence=evidence or Evidence(overlap(split, dense, model), _configurations(pruned, model)),
+        limits=limits,
+        evidence=evidence or _evidence(pruned, split, (dense, model), limits),
         fidelity=_fidelity(pruned, model, split, at),
         foretold=seen.foretold(),
+        groups=seen.groups(grouping, limits, prevalence, seed),
+        grouping=grouping.notes,
+        shift=_shift(model, split, cohort),
+        confirmed=tuple(confirmed),
         pairs=() if seen.is_binary else pairs(split, model.classes, seen.dense, seen.pruned),
         prevalence=prevalence,
     )
@@ -116,7 +138,31 @@ def review_steps(
         for step in floor_steps(dense, cohort, split, at, refits=refits, seed=seed):
             made = replace(made, floor=step.floor)
             yield ReviewStep(2 + step.number, of, "Retraining the original, to see what changes anyway")
+        made = replace(made, comparators=comparators(model, cohort.train, split, at))
+        for fold in _pooled(made, pruned, cohort, procedure, seed):
+            made = replace(made, pooled=fold.sides)
+            yield ReviewStep(of - 1, of, f"Repeating it out of fold ({fold.number} of {fold.of})")
     yield ReviewStep(of, of, "Done", made)
+
+
+def _pooled(
+    made: Review, pruned: RiskModel | Exported, cohort: Cohort, procedure: Procedure | None, seed: int
+) -> Iterator[PooledStep]:
+    """The steps of the out-of-fold estimates, where the reviewed patients are too few to assess."""
+    if made.checks[0].state != NOT_ASSESSABLE:
+        return
+    if procedure is None and _is_exported(pruned):
+        procedure = Procedure.of(pruned.provenance)
+    if procedure is not None and procedure.folds:
+        yield from pooled_steps(made.dense_model, cohort, procedure, made.act_at, seed=seed)
+
+
+def _shift(model: RiskModel, split: Split, cohort: Cohort | None) -> Shift:
+    """How far the inputs that the model still needs lie from those it learnt from."""
+    small = compact(model).preparation
+    if cohort is None or not len(cohort.train):
+        return shift_by_means(small, split.frame)
+    return shift(cohort.train.frame, split.frame, small.features)
 
 
 def _models(pruned: RiskModel | Exported) -> tuple[RiskModel, RiskModel | None]:
@@ -127,65 +173,17 @@ def _models(pruned: RiskModel | Exported) -> tuple[RiskModel, RiskModel | None]:
     return model, replace(model, recalibration=Recalibration())
 
 
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """The risks (N, classes) of the dense and the pruned model on a split, and of the latter before its
-    recalibration."""
-
-    split: Split
-    classes: tuple[str, ...]
-    act_at: float
-    dense: Floats
-    pruned: Floats
-    raw: Floats | None
-
-    @property
-    def is_binary(self) -> bool:
-        return len(self.classes) == BINARY
-
-    def sides(self, limits: Limits, prevalence: float | None, seed: int) -> tuple[SideBySide, ...]:
-        """One against the others: the positive of two classes, each of more."""
-        looked_at = [1] if self.is_binary else list(range(len(self.classes)))
-        return tuple(self._side(klass, limits, prevalence, seed) for klass in looked_at)
-
-    def _side(self, klass: int, limits: Limits, prevalence: float | None, seed: int) -> SideBySide:
-        observed = Observed.of(self.split, klass)
-        return side_by_side(
-            observed if prevalence is None else observed.as_if(prevalence),
-            self.dense[:, klass],
-            self.pruned[:, klass],
-            self.act_at,
-            raw=None if self.raw is None else self.raw[:, klass],
-            label=self.classes[klass],
-            act_range=limits.act_range,
-            seed=seed,
-        )
-
-    def auroc(self) -> tuple[Estimate, Estimate, Estimate]:
-        """Of the dense model, the pruned one, and the change: the mean over more than two classes."""
-        if self.is_binary:
-            observed, risks = Observed.of(self.split), (self.dense[:, 1], self.pruned[:, 1])
-            return auroc_of_two(observed, *risks)
-        patients = self.split.patients
-        before, after = (macro_auroc(self.split, each) for each in (self.dense, self.pruned))
-        return before.estimate(patients), after.estimate(patients), (after - before).estimate(patients)
-
-    def flips(self) -> Flips:
-        if self.is_binary:
-            weight = Observed.of(self.split).weight
-            event = self.split.outcome == 1
-            return flips(event, self.dense[:, 1], self.pruned[:, 1], self.act_at, weight)
-        return moves(self.split.outcome, decisions(self.dense), decisions(self.pruned))
-
-    def foretold(self) -> float:
-        if not self.is_binary:
-            return float("nan")
-        return foretold(self.dense[:, 1], self.pruned[:, 1], self.act_at)
+def _with_columns(split: Split, chosen: Sequence[str | Cut] | None) -> Split:
+    """The split, where columns that the model reads can be chosen as subgroups too."""
+    if chosen is None:
+        return split
+    more = [name for name in split.frame.columns if name not in split.subgroups.columns]
+    return replace(split, subgroups=pd.concat([split.subgroups, split.frame[more]], axis=1))
 
 
 def _fidelity(pruned: RiskModel | Exported, model: RiskModel, split: Split, act_at: float) -> Fidelity:
     """The bundle's files, or those that would be written now."""
-    if isinstance(pruned, RiskModel) or not hasattr(pruned, "file"):
+    if not _is_exported(pruned):
         small = compact(model)
         return fidelity(small, split, onnx_bytes(small), act_at)
     file = pruned.file("model.onnx")
@@ -193,7 +191,15 @@ def _fidelity(pruned: RiskModel | Exported, model: RiskModel, split: Split, act_
     return fidelity(model, split, file, act_at, pruned.file("model.int8.onnx"))
 
 
-def _configurations(pruned: RiskModel | Exported, model: RiskModel) -> int:
-    """Models scored on these patients, this one included: a bundle's own opening is on record already."""
-    counted = model.origin.test_openings
-    return counted + 1 if isinstance(pruned, RiskModel) or not hasattr(pruned, "file") else max(counted, 1)
+def _evidence(
+    pruned: RiskModel | Exported, split: Split, models: tuple[RiskModel, RiskModel], limits: Limits
+) -> Evidence:
+    """A bundle's own opening of these patients is on record already; a model's is this one."""
+    counted = models[1].origin.test_openings
+    if not _is_exported(pruned):
+        return evidence_of(split, models, limits, configurations=counted + 1)
+    return evidence_of(split, models, limits, configurations=max(counted, 1), provenance=pruned.provenance)
+
+
+def _is_exported(pruned: RiskModel | Exported) -> TypeGuard[Exported]:
+    return hasattr(pruned, "provenance")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,8 @@ from medprune.cohort import Split
 from medprune.model import RiskModel
 from medprune.onnx_run import onnx_risks
 from medprune.performance import decisions
-from medprune.splits import NOWHERE, SPLITS, TEST
+from medprune.review.limits import Limits
+from medprune.splits import NOWHERE, TEST
 
 UNKNOWN = -1
 
@@ -46,6 +48,45 @@ class Evidence:
         }
 
 
+def lock(limits: Limits, act_at: float) -> dict[str, Any]:
+    """What is set down before test patients are opened, for a bundle's provenance."""
+    return {"sha256": limits.sha256, "values": limits.to_json(), "act_at": act_at}
+
+
+def evidence_of(
+    split: Split,
+    models: Sequence[RiskModel],
+    limits: Limits,
+    *,
+    configurations: int,
+    provenance: Mapping[str, Any] | None = None,
+) -> Evidence:
+    """What is known of these patients and of the limits, from the models' and the bundle's own records.
+
+    ``provenance`` is None for a model that is not exported yet: its limits are set now. Raises BadInput when
+    the limits on record are damaged.
+    """
+    burden = (provenance or {}).get("search_burden")
+    common: dict[str, Any] = {
+        "overlap": overlap(split, *models),
+        "configurations": configurations,
+        "searched": burden.get("candidates") if isinstance(burden, Mapping) else None,
+    }
+    if provenance is None:
+        return Evidence(locked=limits.sha256, **common)
+    found = provenance.get("limits")
+    if not isinstance(found, Mapping):
+        return Evidence(**common)
+    before = Limits.from_json(found["values"])
+    at = models[-1].act_at
+    return Evidence(
+        locked=before.sha256,
+        loosened=not limits.within(before),
+        moved=float(found.get("act_at", at)) != at,
+        **common,
+    )
+
+
 @dataclass(frozen=True)
 class Fidelity:
     """How far the exported file's risks lie from the model's, on the reviewed rows; ``flips`` it adds."""
@@ -74,12 +115,6 @@ def overlap(split: Split, *models: RiskModel) -> int:
         places = model.origin.split.splits_of(split.patients)
         seen |= (places != NOWHERE) & (places != TEST)
     return len(np.unique(split.patients[seen]))
-
-
-def is_test_of(split: Split, model: RiskModel) -> bool:
-    """Whether these are the locked test patients that the model carries."""
-    record = model.origin.split
-    return record is not None and bool((record.splits_of(split.patients) == SPLITS.index("test")).any())
 
 
 def fidelity(

@@ -79,7 +79,7 @@ def floor_steps(
     before, rates = _sides(dense, split, act_at), list[float]()
     for number in range(refits):
         yield FloorStep(number, refits)
-        again = like(dense, cohort, _schedule(dense), seed_of(seed, dense.origin.seed, number, 2))
+        again = like(dense, cohort, schedule_of(dense), seed_of(seed, dense.origin.seed, number, 2))
         rates.append(float((_sides(again, split, act_at) != before).mean()))
     yield FloorStep(refits, refits, Floor(tuple(rates)))
 
@@ -90,7 +90,8 @@ def is_trainable(dense: RiskModel, cohort: Cohort | None) -> bool:
     return trained_here and cohort is not None and len(cohort.train) > 0 and len(cohort.tuning) > 0
 
 
-def _schedule(dense: RiskModel) -> Schedule:
+def schedule_of(dense: RiskModel) -> Schedule:
+    """How the dense model was trained, as far as it says."""
     training = dense.origin.training or {}
     return Schedule(**dict(training.get("schedule", {})))
 

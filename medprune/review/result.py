@@ -15,14 +15,18 @@ from medprune.compaction import compact
 from medprune.model import RiskModel
 from medprune.performance import BINARY, Performance, decisions, performance
 from medprune.review import checks
+from medprune.review.comparator import Comparator
 from medprune.review.estimate import Estimate
 from medprune.review.evidence import Evidence, Fidelity
 from medprune.review.flips import Flips
 from medprune.review.floor import Floor
 from medprune.review.gate import Check, Override, overall
+from medprune.review.group_check import group_check, groups_json
 from medprune.review.limits import Limits
 from medprune.review.multiclass import Pair
-from medprune.review.side_by_side import SideBySide
+from medprune.review.shift import Shift, input_check
+from medprune.review.side_by_side import SideBySide, estimates_json
+from medprune.review.subgroups import SubgroupReview
 from medprune.size import Size, size_of
 
 Floats = NDArray[np.float64]
@@ -52,7 +56,13 @@ class Review:
     fidelity: Fidelity
     floor: Floor | None = None
     foretold: float = float("nan")
+    groups: tuple[SubgroupReview, ...] = ()  # by class, as ``sides``; empty where no columns were chosen
+    grouping: tuple[str, ...] = ()  # how the groups were made, a sentence each
+    shift: Shift | None = None  # of the inputs that the smaller model needs, against train
+    confirmed: tuple[str, ...] = ()  # removed inputs that somebody agreed to do without
     pairs: tuple[Pair, ...] = ()
+    comparators: tuple[Comparator, ...] = ()  # a logistic regression on the same inputs, by class
+    pooled: tuple[SideBySide, ...] = ()  # out of fold, by class, where the reviewed patients are too few
     prevalence: float | None = None  # that the figures are weighted to, None: as observed
     override: Override | None = None
 
@@ -76,8 +86,10 @@ class Review:
             checks.evidence_fit(self.sides, self.evidence, self.limits),
             checks.ranking(*self.auroc, events, self.limits),
             checks.calibrated(self.sides, self.limits),
+            group_check(self.groups, self.flips, self.limits),
             checks.changed_decisions(self.flips, self.floor, self.limits),
             checks.worth(self.sides, self.act_at, self.limits),
+            input_check(self.shift, self.removed, self.limits, self.confirmed),
             checks.same_as_file(self.fidelity, self.limits),
             checks.looks(self.evidence, self.limits),
         )
@@ -146,16 +158,22 @@ class Review:
                 "floor_detail": None if self.floor is None else self.floor.to_json(),
                 "foretold": self.foretold,
             },
-            "subgroups": [],
+            "subgroups": [row for found in self.groups for row in groups_json(found)],
             "act_at": self.act_at,
             "patients": len(np.unique(self.split.patients)),
             "rows": len(self.split),
             "split": self.split.name,
             "classes": list(self.classes),
             "removed": list(self.removed),
+            "confirmed": list(self.confirmed),
+            "shift": None if self.shift is None else asdict(self.shift),
             "auroc": dict(zip(("dense", "pruned", "change"), map(asdict, self.auroc), strict=True)),
             "by_class": [side.to_json() for side in self.sides],
             "pairs": [asdict(pair) for pair in self.pairs],
+            "logistic_regression": [
+                {"class": each.label, **estimates_json(each.figures)} for each in self.comparators
+            ],
+            "pooled_out_of_fold": [side.to_json() for side in self.pooled],
             "recalibration": self.pruned_model.recalibration.to_json(),
             "prevalence": self.prevalence,
             "limits": self.limits.to_json() | {"sha256": self.limits.sha256},

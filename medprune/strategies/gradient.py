@@ -65,7 +65,8 @@ class GradientPath(Strategy):
 
 
 def _tuning_loss(problem: Problem, model: RiskModel) -> float:
-    return log_loss(problem.tuning.outcome, model.risks_of(problem.tuning.columns))
+    tuning = problem.tuning
+    return log_loss(tuning.outcome, model.risks_of(tuning.columns), tuning.weight)
 
 
 def _groups(problem: Problem) -> int:

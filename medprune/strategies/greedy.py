@@ -41,7 +41,7 @@ class Greedy(ByDrop):
         dense = candidate = problem.candidate(problem.model, threshold=0.0, requested=0.0)
         yield dense
         for share, target in self._targets(problem):
-            smaller = self._down_to(problem, candidate.model, target)
+            smaller = self._down_to(problem, self.goes_on_from(candidate), target)
             if removed_share(smaller, problem.granularity) <= candidate.sparsity:
                 continue  # so much is gone already, or the rest always stays
             candidate = self.retrained(problem, smaller, 0.0, share)

@@ -16,7 +16,7 @@ from medprune.removal import Cut, alive_groups, mean_activations, removed_share
 from medprune.settings import check_settings, setting
 from medprune.strategies.base import STRATEGIES, Strategy
 from medprune.strategies.contribution import usual_stops
-from medprune.training import RETRAINING, Schedule
+from medprune.training import BALANCED, RETRAINING, Schedule, like_trained
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,12 @@ class ByDrop(Strategy):
         fall = dense.performance[self.metric] - candidate.performance[self.metric]
         return (fall if higher_is_better(self.metric) else -fall) > self.tolerance
 
+    def goes_on_from(self, candidate: Candidate) -> RiskModel:
+        """The model before it was recalibrated as a candidate; class weights are never left alone."""
+        weighted = like_trained(self.schedule, candidate.model).class_weights == BALANCED
+        plain = candidate.raw_recalibration.is_identity and not weighted
+        return candidate.raw if plain else candidate.model
+
     def measured(self, problem: Problem, model: RiskModel) -> Cut:
         """What is left of the model, in the order in which the metric would miss it, ready to be cut.
 
@@ -61,7 +67,7 @@ class ByDrop(Strategy):
         """
         granularity = problem.granularity
         data = problem.tuning if self.judge == "tuning" else problem.train
-        everyone = Judge(self.metric, data.outcome, model.act_at, np.ones((1, len(data.outcome))))
+        everyone = Judge(self.metric, data.outcome, model.act_at, data.say[None])
         means = mean_activations(model, problem.train.columns) if granularity == "neuron" else ()
         alive = alive_groups(model, granularity)
         lost, change = ([np.full(part.shape, np.nan) for part in alive] for _ in range(2))
@@ -121,7 +127,7 @@ class PerformancePath(ByDrop):
         for share in self._stops(problem):
             if candidate.sparsity >= share:
                 continue  # so much is gone already
-            cut = self.measured(problem, candidate.model)
+            cut = self.measured(problem, self.goes_on_from(candidate))
             smaller, threshold = cut.to(round((1 - share) * cut.groups))
             if removed_share(smaller, problem.granularity) <= candidate.sparsity:
                 continue  # the rest always stays

@@ -12,6 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from medprune import Cohort, load_cohort
+from medprune.censoring import again
 from medprune.cohort import TREATED
 from medprune.disclosure import safe_count, veiled
 from medprune.quality import WHY_RESAMPLING_HARMS, Problem
@@ -44,7 +45,7 @@ SINGLE = 3  # remedies of one finding that get a button each; more share one by 
 def show(study: Study, cohort: Cohort) -> None:
     """Notes, the treatments in force, the findings by kind, Table 1, and every column."""
     st.subheader("What to know about this table")
-    for note in cohort.notes:
+    for note in notes_of(cohort, study.floor):
         if not note.startswith(TREATED):  # these stand below, each with its way back
             st.markdown(f":material/info: {guide.on_screen(note)}")
     in_force(study, cohort)
@@ -117,6 +118,15 @@ def suggestions(study: Study, cohort: Cohort) -> None:
         change(study, cohort, [*cohort.treatments, *suggested])
 
 
+def notes_of(cohort: Cohort, floor: int) -> tuple[str, ...]:
+    """The cohort's notes; those on its follow-up without counts where any beside them is kept back."""
+    follow_up = cohort.follow_up
+    if follow_up is None or not guide.counted(cohort, floor).hidden.any():
+        return cohort.notes
+    others = tuple(note for note in cohort.notes if note not in follow_up.notes())
+    return (*others, *follow_up.notes(counts=False))
+
+
 def in_force(study: Study, cohort: Cohort) -> None:
     """The treatments in force, each with its way back."""
     treatments = treatments_of(cohort.treatments)
@@ -167,6 +177,7 @@ def treated(frame: pd.DataFrame, cohort: Cohort, treatments: Sequence[str]) -> C
         seed=cohort.seed,
         treatments=tuple(dict.fromkeys(treatments)),
         survey=True,
+        **again(cohort.follow_up),
     )
 
 

@@ -138,7 +138,7 @@ def warn_if_unknown(model: RiskModel) -> None:
 
 def warn_if_few(cohort: Cohort, split: Split) -> None:
     """Said wherever figures rest on a class that hardly anybody of a split belongs to."""
-    counts = np.bincount(split.outcome, minlength=len(cohort.classes))
+    counts = np.bincount(split.outcome[split.known], minlength=len(cohort.classes))
     floor = session.study().floor
     few = [
         f"{safe_count(int(n), floor)} of {plain(name)}"
@@ -154,9 +154,10 @@ def warn_if_few(cohort: Cohort, split: Split) -> None:
 
 
 def counted(cohort: Cohort, floor: int) -> Counts:
-    """Rows of each class in train, tuning and test, with totals; small ones kept back."""
+    """Rows of each class (and censored before the horizon) in train, tuning and test, with totals; small ones
+    kept back."""
     splits = (cohort.train, cohort.tuning, cohort.test)
-    return protected([np.bincount(s.outcome, minlength=len(cohort.classes)) for s in splits], floor)
+    return protected([np.bincount(cohort.group_of(s), minlength=len(cohort.groups)) for s in splits], floor)
 
 
 def no_longer_needed(dense: Candidate, chosen: Candidate, prices: Prices) -> None:

@@ -13,7 +13,7 @@ from medprune.figures import decision_curves, patient_bars
 from medprune.markup import seen
 from medprune.review import Review
 from medprune.review.counted import elsewhere
-from medprune.review.forecast import Forecast, forecast
+from medprune.review.nearness import Forecast, forecast
 from medprune.review.what_if import WhatIf, what_if
 from medprune.review.wording import interval, number, signed
 from pages.shared import guide

@@ -24,8 +24,8 @@ from medprune.performance import BINARY
 from medprune.review import Evidence, Override, Review, review_steps
 from medprune.review.counted import with_limits
 from medprune.review.evidence import overlap
-from medprune.review.forecast import Forecast, forecast
 from medprune.review.gate import FAIL, NOT_ASSESSABLE
+from medprune.review.nearness import Forecast, forecast
 from pages.shared.session import Finished, Locked, Reviewed, Study
 
 BUNDLE = "medprune-bundle"

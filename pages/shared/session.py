@@ -21,6 +21,7 @@ from medprune import (
     Tradeoff,
     load_cohort,
 )
+from medprune.censoring import again
 from medprune.disclosure import FLOOR
 from medprune.flow import Measured
 from medprune.intake import TableChoices, TableRead
@@ -56,6 +57,7 @@ class Table:
         """The cohort loaded again from this table by the same choices, but for ``more``."""
         same = {"outcome": cohort.outcome, "patient": cohort.patient, "positive": cohort.positive}
         same |= {"exclude": cohort.exclude, "seed": cohort.seed, "treatments": cohort.treatments}
+        same |= again(cohort.follow_up)
         return self.noted(load_cohort(self.frame, **(same | more)))
 
     def noted(self, cohort: Cohort) -> Cohort:

@@ -201,9 +201,10 @@ def configure(study: Study, draft: Draft) -> None:
         key="patient_column",
     )
     positive = ask_positive(frame[outcome])
+    time, horizon = ask_follow_up([name for name in names if name not in (outcome, patient)])
     exclude = st.multiselect(
         "Columns to leave out (known only after the outcome, or not allowed)",
-        [name for name in names if name not in (outcome, patient)],
+        [name for name in names if name not in (outcome, patient, time)],
         key="exclude_columns",
     )
     if st.button("Use these patients", type="primary", key="use_table"):
@@ -215,11 +216,34 @@ def configure(study: Study, draft: Draft) -> None:
                     patient=patient,
                     positive=positive,
                     exclude=tuple(exclude),
+                    time=time,
+                    horizon=horizon,
                     survey=True,
                 )
             table = Table(draft.name, frame, str(draft.number), notes=draft.read.notes)
             study.use_table(table, table.noted(cohort))
             st.rerun()
+
+
+def ask_follow_up(names: list[str]) -> tuple[str | None, float | None]:
+    """The column of follow-up times and the horizon, where the outcome takes time; both None without."""
+    with st.expander("The outcome takes time, and some left before", icon=":material/timer:"):
+        st.caption(
+            "Then the outcome says whether the event was seen, or follow-up ended without it, and another "
+            "column says when. What is predicted is the event by the horizon. Who left before then stays "
+            "among the patients and counts 0, and the others stand for them."
+        )
+        left, right = st.columns(2)
+        time: str | None = left.selectbox(
+            "Follow-up time",
+            [None, *names],
+            format_func=lambda name: "everybody's outcome is known" if name is None else name,
+            key="time_column",
+        )
+        horizon = right.number_input(
+            "Horizon, in the unit of that column", min_value=0.0, value=None, key="horizon"
+        )
+    return time, horizon
 
 
 def ask_positive(values: pd.Series) -> str | None:

@@ -47,8 +47,10 @@ def payload(
     finished: Sequence[Candidate],
     outcome: NDArray[np.int64],
     view: Mapping[str, Any],
+    weight: Array | None = None,
 ) -> dict[str, Any]:
-    """Everything the browser needs; ``finished`` are measured on the patients with ``outcome``."""
+    """Everything the browser needs; ``finished`` are measured on the patients with ``outcome``, who count
+    ``weight``."""
     what = PLURAL[sweep.granularity]
     dense = sweep.table.iloc[0]
     made = {
@@ -73,7 +75,7 @@ def payload(
         "change": {
             name: [changed(name, value, dense[name]) for value in sweep.table[name]] for name in TILES
         },
-        "finished": _finished(finished, outcome),
+        "finished": _finished(finished, outcome, weight),
         "histogram": _histogram(normalised),
         "network": _network(model, sweep, contributions),
         "features": [
@@ -132,12 +134,14 @@ def _interval(sweep: Tradeoff) -> dict[str, list[float | None]] | None:
     return {side: _numbers(sweep.table[f"auroc_{side}"]) for side in ("low", "high")}
 
 
-def _finished(candidates: Sequence[Candidate], outcome: NDArray[np.int64]) -> list[dict[str, Any]]:
+def _finished(
+    candidates: Sequence[Candidate], outcome: NDArray[np.int64], weight: Array | None
+) -> list[dict[str, Any]]:
     """The finished models: points of their own, with who is acted on at every risk of the grid."""
     if not candidates:
         return []
     risks = np.stack([candidate.tuning_risks.T for candidate in candidates])
-    acted = measures(outcome, risks).acted
+    acted = measures(outcome, risks, weight=weight).acted
     return [
         _point(candidate, at_risks.tolist()) for candidate, at_risks in zip(candidates, acted, strict=True)
     ]

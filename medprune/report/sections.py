@@ -1,0 +1,276 @@
+"""The report's tables and lists as data: what the page shows, in the words it shows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from medprune.disclosure import safe_count
+from medprune.report import charts, facts
+from medprune.report.facts import Known
+from medprune.report.held_back import KEPT_BACK, shown_flips, too_few
+from medprune.report.verdict import ICONS, NAMES, all_nine
+from medprune.review import Check, Limits
+from medprune.review.estimate import Estimate
+from medprune.review.side_by_side import FIGURES, SideBySide
+from medprune.review.wording import interval, number, signed
+
+TWO_DIGITS = ("observed_over_expected", "slope", "in_the_large")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a caption; the first cell of a row is its name."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One check as the page shows it."""
+
+    id: str
+    title: str
+    state: str
+    icon: str
+    kind: str  # of its style
+    sentence: str
+    estimate: str
+    limit: str
+    details: tuple[str, ...]
+    ground: str
+    bar: Markup | None
+
+
+def check_rows(known: Known) -> tuple[Row, ...]:
+    return tuple(_row(check, known) for check in all_nine(known))
+
+
+def _row(check: Check, known: Known) -> Row:
+    return Row(
+        check.id,
+        check.title,
+        NAMES[check.state],
+        ICONS[check.state],
+        check.state.replace(" ", "-"),
+        check.sentence,
+        _estimate(check),
+        _limit(check, known.review.limits),
+        check.details,
+        check.ground,
+        charts.check_bar(check, f"bar-{check.id}"),
+    )
+
+
+def _estimate(check: Check) -> str:
+    if not math.isfinite(check.estimate):
+        return "not known or kept back"
+    if check.id in ("G0", "G8"):
+        return f"{check.estimate:,.0f}"
+    if check.id == "G7":
+        return f"{check.estimate:.1g}"
+    if check.id == "G4":
+        return f"{check.estimate:.1%} of decisions"
+    told = number(check.estimate)
+    if math.isfinite(check.low) and math.isfinite(check.high):
+        told += f" (95% CI {interval(Estimate(check.estimate, check.low, check.high))})"
+    return told
+
+
+def _limit(check: Check, limits: Limits) -> str:
+    """What the check was held against, in words."""
+    if check.id == "G0":
+        return f"at least {limits.assessable} with and without the event; {limits.comfortable} to pass"
+    if check.id == "G2":
+        slope, ratio = limits.slope, limits.observed_over_expected
+        return (
+            f"slope {slope[0]:g} to {slope[1]:g}, O/E {ratio[0]:g} to {ratio[1]:g}, ICI risen by at most "
+            f"{limits.ici_rise:g}"
+        )
+    if check.id == "G4":
+        floor = "unknown" if math.isnan(check.margin) else f"{check.margin:.1%}"
+        return f"as many as training the original again changes ({floor})"
+    if check.id == "G7":
+        return f"at most {limits.fidelity:.1g}"
+    if check.id == "G8":
+        return f"at most {limits.configurations}"
+    if not math.isfinite(check.margin):
+        return "none"
+    return f"a loss of at most {number(abs(check.margin))}" if check.margin < 0 else number(check.margin)
+
+
+def figures_table(side: SideBySide) -> Table:
+    """Every figure of both models and of the smaller one before recalibration, with paired changes."""
+    head = ["Figure", "Original", "Smaller", "Change"]
+    if side.raw is not None:
+        head += ["Smaller, not recalibrated", "Change, not recalibrated"]
+    rows = []
+    for name, title in FIGURES.items():
+        digits = 2 if name in TWO_DIGITS else 3
+        row = [title, _told(side.dense[name], digits), _told(side.pruned[name], digits)]
+        row.append(_changed(side.change[name], digits))
+        if side.raw is not None and side.raw_change is not None:
+            row += [_told(side.raw[name], digits), _changed(side.raw_change[name], digits)]
+        rows.append(tuple(row))
+    caption = "Figures with 95% intervals; changes are smaller less original, paired on the same patients"
+    return Table(caption, tuple(head), tuple(rows))
+
+
+def _told(found: Estimate, digits: int) -> str:
+    return f"{number(found.value, digits)} ({interval(found, digits)})" if found.is_known else "unknown"
+
+
+def _changed(found: Estimate, digits: int) -> str:
+    return f"{signed(found.value, digits)} ({interval(found, digits)})" if found.is_known else "unknown"
+
+
+def flips_table(known: Known) -> Table:
+    """Who is handled differently, with what a retraining would change, and before recalibration."""
+    review = known.review
+    titles = {
+        "caught": "With the event, newly flagged",
+        "missed": "With the event, no longer flagged (missed)",
+        "alarmed": "Without it, newly flagged",
+        "spared": "Without it, no longer flagged (spared)",
+        "moved": "From one wrong class to another",
+    }
+    if not review.is_binary:
+        titles |= {"caught": "Now in the class they belong to", "missed": "No longer in it"}
+    told = known.flips
+    rows = [(titles[name], told.counts[name], told.per_1000[name]) for name in titles if name in told.counts]
+    rows.append(("All", told.total, told.total_per_1000))
+    if review.floor is not None:
+        floor = review.floor
+        rows.append(
+            (
+                f"Training the original again ({len(floor.rates)} times)",
+                "",
+                f"{1000 * floor.rate:.0f} ({1000 * floor.low:.0f} to {1000 * floor.high:.0f})",
+            )
+        )
+    else:
+        rows.append(("Training the original again", "", "unknown"))
+    return Table("Decisions that change", ("Patients", "Reviewed patients", "Of 1,000"), tuple(rows))
+
+
+def raw_flips_told(known: Known) -> str:
+    """How many decisions would change without recalibration."""
+    side = known.review.sides[0]
+    if side.raw_flips is None or not known.review.is_binary:
+        return ""
+    told = shown_flips(side.raw_flips, side.raw_flips, known.floor)
+    if not told.total_shown:
+        return ""
+    return (
+        f"Before its recalibration, the smaller model would have changed {told.total_per_1000} of 1,000 "
+        f"decisions; with it, {known.flips.total_per_1000}."
+    )
+
+
+def forecast_told(known: Known) -> str:
+    """How well the original alone foretold whose decision would change."""
+    value = known.review.foretold
+    if math.isnan(value) or not known.flips.total_shown:
+        return ""
+    return (
+        f"How near a patient's risk by the original lies to {known.review.act_at:.0%} foretold who would "
+        f"change with an AUROC of {number(value)}."
+    )
+
+
+def pairs_table(known: Known) -> Table | None:
+    """Every two classes apart, of more than two; None for two."""
+    if not known.review.pairs:
+        return None
+    few = {side.label for side in known.review.sides if too_few(side, known.floor)}
+    rows = []
+    for pair in known.review.pairs:
+        values = (_told(pair.dense, 3), _told(pair.pruned, 3), _changed(pair.change, 3))
+        rows.append((f"{pair.first} from {pair.second}", *values))
+        if few & {pair.first, pair.second}:
+            rows[-1] = (rows[-1][0], KEPT_BACK, KEPT_BACK, KEPT_BACK)
+    head = ("Classes", "Original", "Smaller", "Change")
+    return Table("AUROC of every two classes (Hand and Till)", head, tuple(rows))
+
+
+def groups_table(known: Known) -> Table | None:
+    """The subgroups of the review, None where there are none: the one place that knows their shape.
+
+    ``review.groups`` may be a value with ``to_json()``, or a row of values or mappings; what is not nested is
+    shown, and whole numbers are taken for counts of patients.
+    """
+    found = getattr(known.review, "groups", None)
+    if found is None:
+        return None
+    plain = found.to_json() if hasattr(found, "to_json") else found
+    rows = [each for each in (_group(row) for row in _listed(plain)) if each]
+    if not rows:
+        return None
+    head = tuple(rows[0])
+    cells = tuple(tuple(_cell(row.get(key), known.floor) for key in head) for row in rows)
+    return Table("Subgroups", tuple(key.replace("_", " ") for key in head), cells)
+
+
+def _listed(found: Any) -> Iterable[Any]:
+    if isinstance(found, Mapping):
+        return next((value for value in found.values() if isinstance(value, list)), [])
+    return found if isinstance(found, Iterable) else []
+
+
+def _group(row: Any) -> dict[str, Any]:
+    made = row.to_json() if hasattr(row, "to_json") else row
+    if not isinstance(made, Mapping):
+        return {}
+    return {str(key): value for key, value in made.items() if isinstance(value, str | int | float)}
+
+
+def _cell(value: Any, floor: int) -> str:
+    if isinstance(value, bool) or value is None:
+        return "" if value is None else str(value)
+    if isinstance(value, int):
+        return safe_count(value, floor)
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def limits_table(limits: Limits) -> Table:
+    """Every limit in force, and whether it is the usual one."""
+    usual = Limits().to_json()
+    rows = tuple(
+        (
+            name.replace("_", " "),
+            facts.flat(value),
+            "MedPrune default" if value == usual[name] else "set by you",
+        )
+        for name, value in limits.to_json().items()
+    )
+    return Table("Limits of the gate", ("Limit", "Value", "Whose"), rows)
+
+
+def path_table(known: Known) -> Table | None:
+    """The candidates that this one was chosen among, on tuning patients."""
+    points = known.of("path_on_tuning")
+    if not isinstance(points, Sequence) or not points:
+        return None
+    rows = tuple(
+        (
+            f"{point['sparsity']:.1%}",
+            f"{point['parameters']:,}",
+            f"{point['features']:,}",
+            number(point["auroc"]),
+        )
+        for point in points
+    )
+    head = ("Weights removed", "Parameters", "Inputs", "AUROC on tuning")
+    return Table("The path it was chosen from", head, rows)
+
+
+def problems_told(known: Known) -> tuple[str, ...]:
+    """What was found to be wrong with the table."""
+    found = known.of("data_problems")
+    return tuple(facts.problem_told(known, each) for each in found) if isinstance(found, list | tuple) else ()
