@@ -84,10 +84,22 @@ def few_flips(review: Review, floor: int) -> bool:
     return any(0 < count <= floor for count in counts)
 
 
+def few_in_groups(review: Review, floor: int) -> bool:
+    """Whether a group has a count that is too small to be shown."""
+    return any(
+        0 < count <= floor
+        for found in review.groups
+        for group in found.groups
+        for count in (group.patients, group.events, group.others, group.missed, group.caught)
+    )
+
+
 def told(check: Check, review: Review, floor: int) -> str:
     """A check's sentence, without counts that are hidden here."""
     if check.id == "G4" and few_flips(review, floor):
         return FEW_FLIPS
+    if check.id == "G3" and few_in_groups(review, floor):
+        return f"Groups by their state: {check.state}. Counts of some are small, and none is shown."
     sentence = check.sentence
     for side in review.sides:
         for count in (side.events, side.others):

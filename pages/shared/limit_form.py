@@ -171,10 +171,10 @@ def locked(study: Study) -> None:
             asked = ask(study, study.limits, set_before.act_at, f"later_{study.cohort.table_hash[:8]}")
             row = st.container(horizontal=True)
             if row.button("Hold the review against these limits", key="use_limits"):
-                study.limits = asked
+                reviewing.use_limits(study, asked)
                 st.rerun()
             if study.limits != set_before.limits and row.button("Back to those set before", key="old_limits"):
-                study.limits = set_before.limits
+                reviewing.use_limits(study, set_before.limits)
                 st.rerun()
 
 

@@ -134,21 +134,6 @@ def flips(review: Review, depth: str, floor: int) -> None:
     st.caption(say("flips", depth))
 
 
-def subgroups(review: Review, chosen: tuple[str, ...], depth: str, floor: int) -> None:
-    """What becomes of each group of patients: the one place where a review's groups are shown."""
-    st.subheader(say("groups", depth))
-    if not chosen:
-        st.info(
-            "No column was chosen before looking, so nothing can be said about any group of patients.",
-            icon=":material/groups:",
-        )
-        return
-    st.info(
-        f"Chosen before looking: groups by {', '.join(plain(name) for name in chosen)}.",
-        icon=":material/groups:",
-    )
-
-
 def recalibration(review: Review, klass: int, depth: str, floor: int) -> None:
     """The smaller model as it was pruned, and after its two parameters were fitted on tuning patients."""
     side = side_of(review, klass)
@@ -224,3 +209,26 @@ def pairs(review: Review) -> None:
     ]
     guide.table(pd.DataFrame(rows), key="pairs")
     st.caption("AUROC of each pair of classes (Hand and Till, 2001).")
+
+
+def beside(review: Review, klass: int, depth: str) -> None:
+    """What a statistician would pick instead, and what the procedure does out of fold."""
+    place = 0 if review.is_binary else klass
+    if review.comparators:
+        logistic = review.comparators[place].figures
+        st.subheader("A simpler model beside it")
+        st.markdown(
+            "A logistic regression on the inputs that the smaller model needs reaches an AUROC of "
+            f"**{number(logistic['auroc'].value)}** and a net benefit of "
+            f"**{number(logistic['net_benefit'].value)}** on the same patients."
+        )
+    if review.pooled:
+        side = review.pooled[place]
+        st.subheader("Out of fold, as these patients are few" if depth != SCIENTIST else "Pooled out-of-fold")
+        st.markdown(
+            f"Trained and pruned anew in folds of the other patients ({side.events:,} of {side.rows:,} "
+            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}** and net benefit by "
+            f"**{_with_interval(side.change['net_benefit'])}**; the calibration slope is "
+            f"**{_with_interval(side.pruned['slope'], plus=False)}**."
+        )
+        st.caption("This is of the procedure and not of this model. It stands beside the gate, never in it.")

@@ -111,6 +111,7 @@ def test_no_page_shows_a_name_as_markup(app: AppTest) -> None:
     clean(app.button(key="build").click().run())
     clean(go(app, "6_review"))
     app.number_input(key="review_refits").set_value(0)
+    app.number_input(key="review_folds").set_value(0)
     clean(app.button(key="review").click().run())
     clean(finished(app))
     clean(app.segmented_control(key="depth").set_value("Data scientist").run())

@@ -16,7 +16,7 @@ from medprune.review import Limits, Review, review
 from medprune.review.counted import changed_sides, elsewhere, per_1000, with_limits
 from medprune.review.evidence import Evidence
 from medprune.review.floor import Floor
-from medprune.review.forecast import forecast
+from medprune.review.nearness import forecast
 from medprune.review.what_if import what_if
 from tests.makers import patient_cohort
 
