@@ -227,7 +227,7 @@ def beside(review: Review, klass: int, depth: str) -> None:
         st.subheader("Out of fold, as these patients are few" if depth != SCIENTIST else "Pooled out-of-fold")
         st.markdown(
             f"Trained and pruned anew in folds of the other patients ({side.events:,} of {side.rows:,} "
-            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}** and net benefit by "
+            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}**, net benefit by "
             f"**{_with_interval(side.change['net_benefit'])}**; the calibration slope is "
             f"**{_with_interval(side.pruned['slope'], plus=False)}**."
         )
