@@ -144,7 +144,7 @@ def _side(known: Known, side: SideBySide, place: int) -> dict[str, Any]:
         "calibration": charts.calibration_chart(side, f"calibration-{place}"),
         "decision": charts.decision_chart(side, f"decision-{place}"),
         "risks": [charts.risks_chart(side, which, f"risks-{place}-{which}", known.floor) for which in (0, 1)],
-        "recalibrated": side.raw is not None,
+        "raw": sections.raw_table(side),
         "clipped": known.count(side.clipped) if side.clipped else "",
     }
 

@@ -99,11 +99,8 @@ def _limit(check: Check, limits: Limits) -> str:
 
 
 def figures_table(side: SideBySide, logistic: Mapping[str, Estimate] | None = None) -> Table:
-    """Every figure of both models, of the smaller one before recalibration, with paired changes, and of a
-    logistic regression on the inputs that are left."""
+    """Every figure of both models with the paired change, and of a logistic regression on the inputs left."""
     head = ["Figure", "Original", "Smaller", "Change"]
-    if side.raw is not None:
-        head += ["Smaller, not recalibrated", "Change, not recalibrated"]
     if logistic:
         head.append("Logistic regression")
     rows = []
@@ -111,13 +108,25 @@ def figures_table(side: SideBySide, logistic: Mapping[str, Estimate] | None = No
         digits = 2 if name in TWO_DIGITS else 3
         row = [title, _told(side.dense[name], digits), _told(side.pruned[name], digits)]
         row.append(_changed(side.change[name], digits))
-        if side.raw is not None and side.raw_change is not None:
-            row += [_told(side.raw[name], digits), _changed(side.raw_change[name], digits)]
         if logistic:
             row.append(_told(logistic[name], digits) if name in logistic else "not computed")
         rows.append(tuple(row))
     caption = "Figures with 95% intervals; changes are smaller less original, paired on the same patients"
     return Table(caption, tuple(head), tuple(rows))
+
+
+def raw_table(side: SideBySide) -> Table | None:
+    """The smaller model before and after its recalibration, side by side; None where it has none."""
+    if side.raw is None or side.raw_change is None:
+        return None
+    rows = []
+    for name, title in FIGURES.items():
+        digits = 2 if name in TWO_DIGITS else 3
+        values = (_told(side.raw[name], digits), _told(side.pruned[name], digits))
+        changes = (_changed(side.raw_change[name], digits), _changed(side.change[name], digits))
+        rows.append((title, *values, *changes))
+    head = ("Figure", "Raw", "Recalibrated", "Change from the original, raw", "Recalibrated")
+    return Table("The smaller model before and after its recalibration", head, tuple(rows))
 
 
 def _told(found: Estimate, digits: int) -> str:
