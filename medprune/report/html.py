@@ -171,21 +171,34 @@ def _scorecard(known: Known) -> dict[str, Any] | None:
         "points": [_points(made, place) for place in range(len(made.inputs))],
         "formula": f"risk = 1 / (1 + 2^(({made.zero:g} - total) / 10))",
         "measured": (
-            f"On the {error.patients:,} reviewed patients the card's risk differs from the model's by at "
-            f"most {error.largest:.2g}, by less than {error.nearly_all:.2g} in 95 of 100 and by "
-            f"{error.usual:.2g} on average; {1000 * error.decided_otherwise:.0f} in 1,000 would be decided "
-            "otherwise."
+            f"On the {known.count(error.patients)} reviewed patients the card's risk and the model's lie at "
+            f"most {_apart(error.largest)} percentage points apart, {_apart(error.nearly_all)} in 95 of 100 "
+            f"patients, {_apart(error.usual)} on average. Of 1,000, "
+            f"{1000 * error.decided_otherwise:.0f} would be decided otherwise."
         ),
         "warn": not made.exact and error.largest > TOLERABLE,
     }
 
 
+def _apart(distance: float) -> str:
+    """A distance of two risks in percentage points.
+
+    >>> _apart(0.3712), _apart(0.00002)
+    ('37.1', '0.0')
+    """
+    return f"{100 * distance:.1f}"
+
+
 def _points(card: Scorecard, place: int) -> dict[str, Any]:
     made = card.inputs[place]
-    lines = [(line.finding, f"{line.points:+g}") for line in made.lines]
+    lines = [(line.finding, _signed(line.points)) for line in made.lines]
     if made.per_unit is not None:
-        lines.insert(0, ("for each 1", f"{made.per_unit:+g}"))
+        lines.insert(0, ("for each 1", _signed(made.per_unit)))
     return {"name": made.name, "lines": lines}
+
+
+def _signed(points: float) -> str:
+    return f"{points:+g}" if points else "0"
 
 
 def _curve(curve: Curve, name: str) -> Markup:

@@ -104,7 +104,7 @@ class Chart:
     y_percent: bool = False
     y_both_ways: bool = False  # downwards is counted from 0 too
     left: float = 56
-    right: float = 14
+    right: float = 20
     top: float = 34
     bottom: float = 44
     body: list[str] = field(default_factory=list)
