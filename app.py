@@ -18,6 +18,7 @@ PAGES = (
     ("pages/3_contributions.py", "Contributions", ":material/bar_chart:", "contributions"),
     ("pages/4_threshold.py", "Threshold", ":material/tune:", "threshold"),
     ("pages/5_strategies.py", "Strategies", ":material/compare_arrows:", "strategies"),
+    ("pages/6_review.py", "Review", ":material/fact_check:", "review"),
     ("pages/7_export.py", "Export", ":material/inventory_2:", "export"),
 )
 

@@ -64,6 +64,19 @@ class Times:
         found: NDArray[np.int64] = (self.status == EVENT).astype(np.int64)
         return found
 
+    def check_enough(self, least: int) -> None:
+        """BadInput when fewer than ``least`` rows have the event by the horizon, or are without it then."""
+        counts = np.bincount(self.status, minlength=3)
+        for status, what, mend in (
+            (BEYOND, "are followed up to it without the event", "an earlier"),
+            (EVENT, "have the event by then", "a later"),
+        ):
+            if counts[status] < least:
+                raise BadInput(
+                    f"With the horizon {self.horizon:g} fewer than {least} rows {what}; choose {mend} "
+                    "--horizon."
+                )
+
     def of(self, rows: NDArray[np.bool_] | NDArray[np.intp]) -> Times:
         return Times(self.time[rows], self.event[rows], self.horizon)
 
@@ -126,8 +139,11 @@ class FollowUp:
         share = float(weight @ times.outcome / weight.sum())
         return cls(name, times.horizon, events, beyond, early, median, float(weight.max()), share)
 
-    def notes(self) -> tuple[str, ...]:
-        """In sentences, for the cohort's notes."""
+    def notes(self, *, counts: bool = True) -> tuple[str, ...]:
+        """In sentences, for the cohort's notes; without ``counts`` where small ones are kept back."""
+        if not counts:
+            told = f"{self.time!r} is the follow-up time and no feature; some are censored before "
+            return (f"{told}{self.horizon:g}: they count 0, and the others stand for them.",)
         rows = self.events + self.beyond + self.early
         median = "not reached" if self.median is None else f"{self.median:g}"
         found = [

@@ -316,6 +316,9 @@ def _review(sub: Parser) -> None:
         help="columns to look at group by group, chosen before looking; age:40,65 cuts a number",
     )
     sub.add_argument("--margins", metavar="FILE", help="limits of the gate (JSON); those given to prune hold")
+    sub.add_argument(
+        "--confirm", metavar="COL", nargs="+", action="extend", default=[], help="inputs it may do without"
+    )
     sub.add_argument("--about", metavar="FILE", help="what only you know, for the card (JSON)")
     sub.add_argument(
         "--prevalence", type=float, metavar="P", help="weight to it, when cases and controls were sampled"

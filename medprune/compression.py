@@ -31,6 +31,7 @@ from medprune.preparation import Preparation
 from medprune.quantisation import quantise
 
 MANY = 1_024  # patients in the larger batch
+COMPARED = "The comparison of an int8 file with its model"
 WARM_UP = 10  # goes of each round that do not count
 ROUNDS = 5
 GOES = {1: 500, MANY: 100}
@@ -171,7 +172,7 @@ def compression(model: RiskModel, cohort: Cohort, way: str = "weights") -> Compr
 
     ``full`` learns the ranges of the activations from train patients. Raises BadInput.
     """
-    refuse_weights(cohort.tuning, "The comparison of an int8 file with its model")
+    refuse_weights(cohort.tuning, COMPARED)
     plain, file = onnx_bytes(model), quantise(model, way, patients=cohort.train.frame)
     preparation, split = compact(model).preparation, cohort.tuning
     before, after = footprints((plain, file), preparation)

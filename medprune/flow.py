@@ -15,8 +15,8 @@ from typing import Any
 
 from medprune.bundle import Bundle, export
 from medprune.candidate import Candidate
-from medprune.cohort import Cohort, Split
-from medprune.compression import Compression, compression
+from medprune.cohort import Cohort, Split, refuse_weights
+from medprune.compression import COMPARED, Compression, compression
 from medprune.cross_validation import CrossStep, cross_validate_steps
 from medprune.errors import BadInput
 from medprune.fold_selection import Selection, Validation
@@ -207,6 +207,8 @@ def run(
     left them. Raises BadInput; an older bundle in ``folder`` stays as it was until the new one is complete.
     """
     started = time.perf_counter()
+    if int8 is not None:
+        refuse_weights(cohort.tuning, COMPARED)
     choice = Choice() if choice is None else choice
     common = {"granularity": granularity, "seed": seed, "recalibrate": recalibrate, **settings}
     selection = None

@@ -25,8 +25,9 @@ def folds(cohort: Cohort, k: int = 5, seed: int = 0) -> list[Cohort]:
     """The patients of train and tuning, held out in ``k`` folds: one cohort a fold, test never touched.
 
     In fold i, ``test`` holds the patients of fold i, ``train`` and ``tuning`` those of the others, 3 to 1.
-    Whole patients are dealt, stratified by outcome; the order of the rows does not matter. Raises
-    BadInput when a class has too few patients for ``k`` folds.
+    Whole patients are dealt, stratified by outcome; the order of the rows does not matter. Where follow-up
+    was censored, patients keep the weights that they have in train or tuning. Raises BadInput when a class
+    has too few patients for ``k`` folds.
     """
     everyone = learnt_from(cohort)
     _check_enough(cohort, everyone, k)

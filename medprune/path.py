@@ -78,6 +78,8 @@ class Path:
 
         ``one-se``: within one standard error of the best, the bootstrap's, of the paired difference.
         ``non-inferior``: the 95 % interval of its loss against dense stays within ``margin``.
+        Candidates are recalibrated on these very patients and the dense model is not: AUROC does not see it,
+        but a choice by Brier score or net benefit favours them a little; cross-validation does not.
         Raises BadInput for an unknown rule or metric.
         """
         if rule not in RULES:

@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.censoring import Times, check_two_labels, times_of
+from medprune.dealing import PATIENTS_A_CLASS
 from medprune.errors import BadInput, listed, nearest
 from medprune.intake.clean import Clean
 from medprune.intake.columns import Feature, TypedColumn, typed
@@ -143,6 +144,8 @@ def followed(read: Read, target: Outcome, used: NDArray[np.bool_], ask: Ask) -> 
         )
     check_two_labels(read.columns[ask.outcome])
     times = times_of(read.columns[name], target.index == 1, used, horizon)
+    if not ask.external:
+        times.of(used).check_enough(PATIENTS_A_CLASS)
     index = np.where(target.index == UNKNOWN, UNKNOWN, times.outcome)
     return replace(target, index=index), times
 

@@ -39,6 +39,7 @@ def review(options: Options) -> Answer:
         limits=limits,
         prevalence=options.prevalence,
         refits=options.refits,
+        confirmed=tuple(options.confirm),
         seed=options.seed,
     )
     *_, last = progress(steps, "reviewing", options, lambda step: (step.number, step.of))

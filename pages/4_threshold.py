@@ -17,6 +17,7 @@ from pages.components.live import live
 from pages.components.live.payload import TILES, changed, label, text_of
 from pages.shared import guide, session, work
 from pages.shared.guide import PLURAL, Tile, metric_text, plain, rate, share, size_text
+from pages.shared.recalibrated import risks_set_right
 from pages.shared.session import Study
 
 WORTH_SAYING = 0.05  # a fall of sensitivity or specificity
@@ -179,7 +180,8 @@ def retrain(study: Study) -> None:
     if path is not None:
         st.markdown(
             f":material/check_circle: **{path.models_trained} finished models** on the path, pruned in "
-            f"rounds and retrained between, in {path.seconds:.1f} s. A new walk starts over."
+            f"rounds, retrained between, their risks set right on tuning patients, in {path.seconds:.1f} s. "
+            "A new walk starts over."
         )
     else:
         st.markdown(
@@ -239,7 +241,7 @@ def told(chosen: Candidate, path: Path) -> None:
                 icon=":material/trending_down:",
             )
     with st.container(horizontal=True):
-        guide.next_step("pages/7_export.py", "Next: export")
+        guide.next_step("pages/6_review.py", "Next: review")
         if st.button("Compare other strategies", icon=":material/compare_arrows:", key="to_strategies"):
             st.switch_page("pages/5_strategies.py")
 
@@ -248,6 +250,7 @@ def pictured(study: Study, chosen: Candidate, path: Path) -> None:
     """Where the chosen candidate kept its weights and features."""
     st.subheader("The chosen model")
     guide.no_longer_needed(path.dense, chosen, path.prices)
+    risks_set_right(chosen)
     gone = len(path.dense.needed) - len(chosen.needed)
     left, right = st.columns(2)
     with left:

@@ -15,6 +15,7 @@ from medprune.scoring import GRANULARITIES
 from medprune.strategies import STRATEGIES
 from pages.shared import cache, guide, session, work
 from pages.shared.guide import PLURAL, plain, rate, share
+from pages.shared.recalibrated import risks_set_right
 from pages.shared.session import Run, Study
 from pages.shared.settings import form, settings_in_words
 
@@ -201,7 +202,11 @@ def in_words_of(paths: list[Path], metric: str, count: str) -> None:
     )
     for sentence in compared.sentences():
         st.markdown(f"- {plain(sentence)}")
-    st.caption("Intervals are of one comparison each, on the patients that the models were chosen on.")
+    st.caption(
+        "Intervals are of one comparison each, on the patients that the models were chosen on. On them the "
+        "risks of all but the dense model were set right too: the AUROC of two classes cannot gain by that, "
+        "Brier score and net benefit can."
+    )
 
 
 def stops(path: Path, count: str) -> list[float]:
@@ -352,7 +357,8 @@ def chosen(study: Study, candidate: Candidate, path: Path) -> None:
         icon=":material/check_circle:",
     )
     guide.no_longer_needed(dense, candidate, path.prices)
-    guide.next_step("pages/7_export.py", "Next: export")
+    risks_set_right(candidate)
+    guide.next_step("pages/6_review.py", "Next: review")
 
 
 study = session.study()

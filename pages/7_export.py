@@ -1,6 +1,7 @@
 """Export: the bundle, and the proof that it computes the same."""
 
 import tempfile
+from datetime import date, timedelta
 from pathlib import Path as FilePath
 
 import pandas as pd
@@ -9,11 +10,14 @@ import streamlit as st
 from medprune import Candidate, Cohort, Compression, Path, compression, export
 from medprune.disclosure import safe_count
 from medprune.figures.tradeoff import METRIC_NAMES
-from medprune.flow import Measured, measure, provenance, with_test_opened
+from medprune.flow import Measured, measure, provenance
 from medprune.performance import BINARY
+from medprune.review import Override, Review
+from medprune.review.gate import FAIL
 from medprune.too_good import too_good
-from pages.shared import guide, session
-from pages.shared.guide import Tile, change_text, metric_text, rate, share, size_text
+from pages.shared import guide, limit_form, reviewing, session
+from pages.shared.depth import MARKS
+from pages.shared.guide import Tile, change_text, metric_text, plain, rate, share, size_text
 from pages.shared.session import Finished, Study
 
 CONTENTS = {
@@ -28,6 +32,7 @@ SEVERAL = (
     "means over the classes, each against the others."
 )
 
+USUAL_DAYS = 90  # that an override holds
 FEW_FLIPS = "Few patients are decided on differently; how many is not shown, as small counts are hidden."
 MEGABYTE = 1024**2
 INT8 = {
@@ -38,17 +43,95 @@ INT8 = {
 
 
 def build(study: Study, cohort: Cohort, chosen: Candidate, path: Path) -> None:
-    """Open test once, write the bundle, verify it."""
+    """Open test once, write the bundle, verify it; nobody has reviewed it."""
     dense, pruned = measure(path.dense.model, cohort.test), measure(chosen.model, cohort.test)
-    model = with_test_opened(chosen.model, parent=path.dense.model, before=study.test_openings)
-    study.test_openings = model.origin.test_openings
+    model = reviewing.open_test(study, chosen, path.dense.model)
     record = provenance(path, chosen, cohort, dense, pruned) | {"test_openings": study.test_openings}
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
-        bundle = export(model, None, FilePath(scratch) / "medprune-bundle", provenance=record)
+        bundle = export(model, None, FilePath(scratch) / reviewing.BUNDLE, provenance=record)
         study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
 
 
-def show(finished: Finished, path: Path, cohort: Cohort) -> None:
+def with_review(study: Study, review: Review) -> None:
+    """The model was reviewed: it leaves with its review, and only with a name where the gate did not pass."""
+    guide.opening(
+        "Export",
+        f"The chosen model was reviewed: {MARKS[review.gate]}. Its bundle leaves with the review inside.",
+    )
+    limit_form.loosened(study)
+    if review.gate in reviewing.NEEDS_A_NAME:
+        answered_for(study, review)
+    if reviewing.may_leave(review) and st.button(
+        "Build the bundle", type="primary", icon=":material/inventory_2:", key="build"
+    ):
+        with guide.sentences(), st.spinner("Writing and verifying…", show_time=True):
+            reviewing.build(study, review)
+            st.rerun()
+    if st.button("Back to the review", icon=":material/fact_check:", key="back_to_review"):
+        st.switch_page("pages/6_review.py")
+
+
+def answered_for(study: Study, review: Review) -> None:
+    """Who takes a model that did not pass, why, and until when; without it nothing is downloaded."""
+    given = review.override
+    if given is not None:
+        over = "" if reviewing.may_leave(review) else " **That day is over: nothing leaves any more.**"
+        st.warning(
+            f"Taken all the same by **{plain(given.name)}**: {plain(given.reason)} Until "
+            f"{given.expires.isoformat()}.{over}",
+            icon=":material/history_edu:",
+        )
+        if st.button("Take the override back", key="no_override"):
+            reviewing.override(study, None)
+            st.rerun()
+        return
+    what = "A limit is broken" if review.gate == FAIL else "These patients cannot answer every question"
+    st.error(
+        f"{what}, so the bundle stays here. Somebody may answer for it, with a name, a reason and a last "
+        "day, which are printed in its card.",
+        icon=":material/block:",
+    )
+    with st.form("override"):
+        name = st.text_input("Name", max_chars=100, key="override_name")
+        reason = st.text_area("Reason", max_chars=1000, key="override_reason")
+        until = st.date_input("Until", date.today() + timedelta(days=USUAL_DAYS), date.today(),
+                              key="override_until", format="YYYY-MM-DD")  # fmt: skip
+        if st.form_submit_button("Record the override", icon=":material/history_edu:", key="override"):
+            with guide.sentences():
+                reviewing.override(study, Override.read(name, reason, str(until)))
+                st.rerun()
+
+
+def unreviewed(study: Study, chosen: Candidate, path: Path, cohort: Cohort) -> None:
+    """Before the review, or instead of it."""
+    guide.opening(
+        "Export",
+        f"The chosen model has **{share(chosen.sparsity)} of its {path.granularity}s removed**, and is not "
+        f"reviewed. Reviewing it, or building its bundle, opens the **{cohort.test.told()}**, locked until "
+        "now: do it once the choice is final.",
+    )
+    if reviewing.was_reviewed(study):
+        st.info(
+            "This model was reviewed for another risk that is acted on, or the review is not done yet: it "
+            "leaves with a review of what it is now.",
+            icon=":material/fact_check:",
+        )
+        guide.next_step("pages/6_review.py", "Go to Review")
+        return
+    if study.test_openings:
+        st.warning(
+            f"Test patients have been opened before in this study ({study.test_openings} times): each choice "
+            "made after looking makes the next figure more flattering than true.",
+            icon=":material/lock_open:",
+        )
+    guide.next_step("pages/6_review.py", "Review it first")
+    if st.button("Open test and build the bundle", icon=":material/inventory_2:", key="build"):
+        with guide.sentences(), st.spinner("Measuring, writing and verifying…", show_time=True):
+            build(study, cohort, chosen, path)
+            st.rerun()
+
+
+def show(finished: Finished, path: Path, cohort: Cohort, review: Review | None) -> None:
     dense, pruned = finished.dense, finished.pruned
     guide.opening(
         "Export",
@@ -64,11 +147,7 @@ def show(finished: Finished, path: Path, cohort: Cohort) -> None:
         "Download the bundle", lambda: finished.zip,
         name=f"medprune-bundle-{parent}.zip", mime="application/zip", kind="primary", key="download_bundle",
     )  # fmt: skip
-    st.warning(
-        "Not reviewed: nobody has yet looked at what the smaller model does to groups of patients. "
-        "Research use only.",
-        icon=":material/pending:",
-    )
+    review_told(review)
     guide.warn_if_few(cohort, cohort.test)
     guide.no_longer_needed(path.dense, finished.candidate, path.prices)
     st.markdown(
@@ -93,6 +172,23 @@ def show(finished: Finished, path: Path, cohort: Cohort) -> None:
         st.markdown(f"- `{name}`: {about}")
     st.code("python predict.py PATIENTS.csv RISKS.csv", language="shell")
     smaller_still(finished, cohort)
+
+
+def review_told(review: Review | None) -> None:
+    """Whether anybody looked, and what they saw."""
+    if review is None:
+        st.warning(
+            "Not reviewed: nobody has yet looked at what the smaller model does to groups of patients. "
+            "Research use only.",
+            icon=":material/pending:",
+        )
+        return
+    given = review.override
+    taken = "" if given is None else (
+        f" Taken all the same by {plain(given.name)}, until {given.expires}: {plain(given.reason)}"
+    )  # fmt: skip
+    st.markdown(f"Reviewed: {MARKS[review.gate]}{taken}")
+    st.caption("Not a clinical validation. Research use only.")
 
 
 def smaller_still(finished: Finished, cohort: Cohort) -> None:
@@ -176,25 +272,13 @@ if study.chosen is None or study.chosen_path is None:
     guide.opening("Export", "**No smaller model is chosen yet.**")
     st.info("Walk the path and take one of its finished models.", icon=":material/tune:")
     guide.next_step("pages/4_threshold.py", "Go to Threshold")
-elif study.finished is not None:
-    show(study.finished, study.chosen_path, study.cohort)
 else:
-    guide.opening(
-        "Export",
-        f"The chosen model has **{share(study.chosen.sparsity)} of its "
-        f"{study.chosen_path.granularity}s removed**. "
-        "Building its bundle opens the "
-        f"**{study.cohort.test.told()}**, locked until now: do it once the choice is final.",
-    )
-    if study.test_openings:
-        st.warning(
-            f"Test patients have been opened before in this study ({study.test_openings} times): each choice "
-            "made after looking makes the next figure more flattering than true.",
-            icon=":material/lock_open:",
-        )
-    if st.button(
-        "Open test and build the bundle", type="primary", icon=":material/inventory_2:", key="build"
-    ):
-        with guide.sentences(), st.spinner("Measuring, writing and verifying…", show_time=True):
-            build(study, study.cohort, study.chosen, study.chosen_path)
-            st.rerun()
+    with guide.sentences():
+        reviewing.collect(study)
+        review = reviewing.current(study)
+        if study.finished is not None and (review is None or reviewing.may_leave(review)):
+            show(study.finished, study.chosen_path, study.cohort, review)
+        elif review is not None:
+            with_review(study, review)
+        else:
+            unreviewed(study, study.chosen, study.chosen_path, study.cohort)

@@ -19,7 +19,7 @@ STEPS = (
     ("Train", "Next: what contributes"),
     ("Next: what contributes", "Next: choose a threshold"),
     ("Next: choose a threshold", "Retrain along the path"),
-    ("Retrain along the path", "Next: export"),
+    ("Retrain along the path", "Next: review"),
 )
 
 

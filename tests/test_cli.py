@@ -231,7 +231,7 @@ def test_prune(how: tuple[str, ...], shell: Shell, place: Path, tmp_path: Path) 
     found = shell.json(*on(place, "prune", *how, "--granularity", "neuron", "--out", tmp_path / "b"))
     assert set(found) - {"too_good"} == {
         *("dense", "pruned", "threshold", "sparsity", "strategy", "granularity", "path"),
-        *("models_trained", "seconds", "bundle", "no_longer_needed"),
+        *("models_trained", "seconds", "bundle", "no_longer_needed", "recalibration", "pruned_raw"),
     }
     assert set(found["dense"]) == set(found["pruned"]) == MEASURED
     assert set(found["sparsity"]) == {"requested", "achieved"}
@@ -245,6 +245,9 @@ def test_prune(how: tuple[str, ...], shell: Shell, place: Path, tmp_path: Path) 
     assert found["pruned"]["bytes"] == (tmp_path / "b" / "model.onnx").stat().st_size
     about = json.loads((tmp_path / "b" / "provenance.json").read_text())
     assert about["test"]["pruned"] == found["pruned"]
+    assert about["recalibration"] == found["recalibration"]
+    assert set(found["recalibration"]) == {"fitted", "slope", "intercepts"}
+    assert set(found["pruned_raw"]) == MEASURED
     assert load_model(tmp_path / "b" / "model.safetensors").origin.test_openings == 2
 
 
@@ -568,7 +571,10 @@ def test_other_places_for_a_table(shell: Shell, place: Path, tmp_path: Path) -> 
     assert "no column to exclude 'agee' (did you mean 'age'?)" in shell.refused(
         "inspect", *column, "--exclude", "agee"
     )
-    assert "Censored outcomes" in shell.refused("inspect", *column, "--time", "age", "--horizon", 3)
+    assert "add --horizon T" in shell.refused("inspect", *column, "--time", "age")
+    assert "no follow-up time column 'when'" in shell.refused(
+        "inspect", *column, "--time", "when", "--horizon", 3
+    )
     assert "has no class '7'" in shell.refused("inspect", *column, "--positive", 7)
 
 

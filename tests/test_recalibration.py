@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from medprune import (
     Cohort,
     RiskModel,
     Schedule,
+    Validation,
     cli,
+    compact,
+    cross_validate,
+    export,
     load_bundle,
     load_cohort,
     load_model,
@@ -31,8 +36,10 @@ from medprune.kinds.recipes import ResidualMLP
 from medprune.model import Recalibration, logits_of, softmax
 from medprune.onnx_graph import onnx_bytes
 from medprune.onnx_run import onnx_risks
-from medprune.performance import auroc
+from medprune.path import acting_at
+from medprune.performance import auroc, performance
 from medprune.recalibration import FOR_A_SLOPE, SLOPES, fit_recalibration, fitted
+from medprune.review.calibration import calibration
 from medprune.training import prepare, retrain
 from tests.makers import patient_cohort, patient_table, untrained_model
 
@@ -225,6 +232,131 @@ def test_without_weights_the_dense_model_is_raw_and_what_is_pruned_recalibrated(
     without = prune(plain, rare, sparsities=(0.5,), recalibrate=False)
     assert all(candidate.model.recalibration.is_identity for candidate in without)
 
+
+# --- every candidate --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def plain(rare: Cohort) -> RiskModel:
+    return train(rare, MLP((6, 4)), schedule=Schedule(epochs=25, patience=10))
+
+
+def test_acting_at_another_risk_keeps_the_recalibration(rare: Cohort, plain: RiskModel) -> None:
+    path = prune(plain, rare, sparsities=(0.5, 0.9), schedule=SHORT)
+    again = acting_at(path, rare, 0.2)
+    assert again.dense.model.recalibration.is_identity
+    assert again.recalibrated
+    for before, after in zip(path, again, strict=True):
+        assert after.model.recalibration == before.model.recalibration
+        assert after.raw.recalibration == before.raw.recalibration
+        assert after.performance.brier == before.performance.brier
+        assert after.raw_performance.brier == before.raw_performance.brier
+        assert after.raw.act_at == after.model.act_at == 0.2
+    tuning = rare.tuning.outcome
+    last = again.candidates[-1]
+    risks = last.raw.risks_of(last.raw.prepared(rare.tuning))
+    assert last.raw_performance == performance(tuning, risks, 0.2)
+
+
+def test_what_leaves_computes_the_recalibrated_risks(rare: Cohort, plain: RiskModel, tmp_path: Path) -> None:
+    candidate = prune(plain, rare, sparsities=(0.9,), schedule=Schedule(epochs=0)).candidates[1]
+    assert not candidate.model.recalibration.is_identity
+    bundle = export(candidate, None, tmp_path / "b")
+    frame = patient_table(50, seed=9).drop(columns="stage")
+    risks = candidate.model.predict_proba(frame)
+    assert np.abs(risks - candidate.raw.predict_proba(frame)).max() > 0.01
+    np.testing.assert_allclose(bundle.predict_proba(frame), risks, atol=1e-5)
+    onnx = (tmp_path / "b" / "model.onnx").read_bytes()
+    np.testing.assert_allclose(onnx_risks(onnx, candidate.model.preparation, frame), risks, atol=1e-5)
+    assert compact(candidate.model).recalibration == candidate.model.recalibration
+
+
+def test_a_hard_cut_gets_its_slope_back() -> None:
+    """Half of the weights gone without retraining, the logits are shrunk: on patients who had no say too."""
+    cohort = patient_cohort(3_000)
+    model = train(cohort, MLP((12,)), schedule=Schedule(epochs=30))
+    path = prune(model, cohort, "magnitude", sparsities=(0.9,), schedule=Schedule(epochs=0))
+    candidate, test = path.candidates[1], cohort.test
+    event = test.outcome == 1
+    raw, right = (
+        calibration(event, one.risks_of(one.prepared(test))[:, 1]) for one in (candidate.raw, candidate.model)
+    )
+    assert raw.slope.value > 1.3
+    assert abs(np.log(right.slope.value)) < abs(np.log(raw.slope.value)) / 2
+    assert abs(right.in_the_large.value) < abs(raw.in_the_large.value)
+
+
+def test_a_regression_has_nothing_of_the_dense_models_recalibration(
+    rare: Cohort, weighted: RiskModel
+) -> None:
+    path = prune(weighted, rare, "l1_logistic", penalties=4)
+    assert not weighted.recalibration.is_identity
+    for candidate in path.candidates[1:]:
+        assert candidate.raw.recalibration.is_identity
+        assert candidate.is_recalibrated
+        np.testing.assert_allclose(in_the_large(candidate.model, rare), 0, atol=1e-7)
+
+
+def test_raw_is_the_dense_ones_recalibration_where_that_came_with_one(
+    rare: Cohort, weighted: RiskModel
+) -> None:
+    path = prune(weighted, rare, sparsities=(0.5,), schedule=SHORT)
+    assert path.dense.raw is not None
+    assert not path.dense.is_recalibrated
+    assert path.candidates[1].raw.recalibration == weighted.recalibration
+
+
+def test_folds_fit_on_their_own_tuning_never_on_who_is_scored(
+    rare: Cohort, plain: RiskModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watched(model: RiskModel, cohort: Cohort, *args: Any, **how: Any) -> Any:
+        path = prune(model, cohort, *args, **how)
+        seen.append((cohort, path))
+        return path
+
+    monkeypatch.setattr("medprune.cross_validation.prune", watched)
+    how = Validation(folds=2, schedule=SHORT, processes=1)
+    fixed = {"how": how, "sparsities": (0.5, 0.9), "schedule": SHORT}
+    found = cross_validate(plain, rare, **fixed)
+    assert len(seen) == 2
+    for cohort, path in seen:
+        assert path.dense.model.recalibration.is_identity
+        for candidate in path.candidates[1:]:
+            np.testing.assert_allclose(in_the_large(candidate.model, cohort), 0, atol=1e-7)
+            held_out = candidate.model.risks_of(candidate.model.prepared(cohort.test))[:, 1].mean()
+            assert held_out != pytest.approx(cohort.test.outcome.mean(), abs=1e-4)
+    raw = cross_validate(plain, rare, recalibrate=False, **fixed)
+    assert all(one.model.recalibration.is_identity for _, path in seen[2:] for one in path)
+    same, other = raw.table, found.table
+    np.testing.assert_allclose(same["mean"], other["mean"], atol=1e-12)  # AUROC of two classes
+    assert not np.allclose(raw.held_out["brier"], found.held_out["brier"])
+
+
+def test_no_recalibration_at_the_shell(
+    rare: Cohort, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    everyone = rare.all()
+    everyone.frame.assign(stage=everyone.outcome).to_csv(tmp_path / "p.csv", index=False)
+    asked = (
+        "prune", str(tmp_path / "p.csv"), "--outcome", "stage", "--hidden", "6", "--sparsity", "0.9",
+        "--out", str(tmp_path / "b"),
+    )  # fmt: skip
+    assert cli.main([*asked]) == 0
+    assert "Its risks were set right on tuning patients (slope" in capsys.readouterr().out
+    assert not load_bundle(tmp_path / "b").model.recalibration.is_identity
+    assert cli.main([*asked, "--no-recalibration", "--json", "--quiet"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["recalibration"] == {"fitted": False, "slope": 1.0, "intercepts": []}
+    assert found["pruned_raw"] == found["pruned"]
+    assert load_bundle(tmp_path / "b").model.recalibration.is_identity
+    record = json.loads((tmp_path / "b" / "provenance.json").read_text())
+    assert record["recalibrate"] is False
+    assert record["recalibration"] == found["recalibration"]
+
+
+# --- class weights and paths ------------------------------------------------------------------------
 
 WALKS: dict[str, dict[str, Any]] = {
     "contribution": {"sparsities": (0.5, 0.9)},

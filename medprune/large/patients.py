@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from medprune.cohort import check_there
+from medprune.censoring import told_of
+from medprune.cohort import check_there, refuse_censoring
 from medprune.errors import BadInput
 from medprune.intake.columns import as_text
 from medprune.intake.large_table import LargeTable
@@ -74,6 +75,7 @@ def large_patients(
     ``outcome`` is the model's unless another column is named; ``positive`` is the model's too, or a label
     or a cut-point such as ">0". Raises BadInput as :func:`medprune.load_cohort` does.
     """
+    refuse_censoring(*told_of(model.origin.training) or (None, None))
     name = model.outcome if outcome is None else outcome
     check_there("outcome column", [name], table.names)
     check_there("patient column", [] if patient is None else [patient], table.names)

@@ -17,21 +17,17 @@ from medprune.cohort import Cohort, Split
 from medprune.compaction import compact
 from medprune.model import Recalibration, RiskModel
 from medprune.onnx_graph import onnx_bytes
-from medprune.performance import BINARY, decisions
 from medprune.review.comparator import comparators
-from medprune.review.estimate import Estimate
 from medprune.review.evidence import Evidence, Fidelity, evidence_of, fidelity
-from medprune.review.flips import Flips, flips, foretold, moves
 from medprune.review.floor import REFITS, floor_steps
 from medprune.review.gate import NOT_ASSESSABLE
-from medprune.review.groups import Cut, Grouping, groups_of
+from medprune.review.groups import Cut, groups_of
 from medprune.review.limits import Limits
-from medprune.review.multiclass import macro_auroc, pairs
-from medprune.review.observed import Observed
+from medprune.review.multiclass import pairs
 from medprune.review.pooled import PooledStep, Procedure, pooled_steps
 from medprune.review.result import Review
-from medprune.review.side_by_side import SideBySide, auroc_of_two, side_by_side
-from medprune.review.subgroups import SubgroupReview, subgroup_changes
+from medprune.review.seen import Seen
+from medprune.review.shift import Shift, shift, shift_by_means
 
 Floats = NDArray[np.float64]
 
@@ -69,7 +65,7 @@ def review(dense: RiskModel, pruned: RiskModel | Exported, split: Split, **how: 
     return last.review
 
 
-def review_steps(
+def review_steps(  # noqa: PLR0913 - two models, their patients, and what was settled before
     dense: RiskModel,
     pruned: RiskModel | Exported,
     split: Split,
@@ -82,17 +78,22 @@ def review_steps(
     prevalence: float | None = None,
     refits: int = REFITS,
     procedure: Procedure | None = None,
+    confirmed: Sequence[str] = (),
     seed: int = 0,
 ) -> Iterator[ReviewStep]:
     """Review ``pruned`` (a model, a candidate, or best a bundle on disk) on the patients of ``split``.
 
     ``act_at`` is the risk that is acted on (the smaller model's own unless given). ``subgroups`` are columns,
-    chosen before looking (all that were loaded as such unless given; "age:40,65" cuts a number); ``cohort``
-    is needed for the noise floor, which trains the dense network anew ``refits`` times. ``limits`` should
-    have been set, and hashed, before these patients were opened; ``evidence`` says what is known of that, and
-    is read from a bundle's provenance unless given. ``prevalence``
-    weights cases and controls that were sampled apart. Where too few patients can be reviewed, and the cohort
-    is given, ``procedure`` (a bundle's own unless given) is repeated out of fold. Raises BadInput.
+    chosen before looking (all that were loaded as such unless given; "age:40,65" cuts a number).
+
+    ``cohort`` is needed for what takes train patients: the noise floor, which trains the dense network anew
+    ``refits`` times; a logistic regression beside it; and, where too few patients can be reviewed,
+    ``procedure`` (a bundle's own unless given) repeated out of fold.
+
+    ``limits`` should have been set, and hashed, before these patients were opened; ``evidence`` says what is
+    known of that, and is read from a bundle's provenance unless given. ``confirmed`` are inputs whose removal
+    somebody has agreed to; ``prevalence`` weights cases and controls that were sampled apart. Raises
+    BadInput.
     """
     limits = Limits() if limits is None else limits
     model, raw = _models(pruned)
@@ -100,7 +101,7 @@ def review_steps(
     dense, model = replace(dense, act_at=at), replace(model, act_at=at)
     of = refits + 3
     yield ReviewStep(0, of, "Risks of both models")
-    seen = _Seen(
+    seen = Seen(
         split,
         model.classes,
         at,
@@ -128,6 +129,8 @@ def review_steps(
         foretold=seen.foretold(),
         groups=seen.groups(grouping, limits, prevalence, seed),
         grouping=grouping.notes,
+        shift=_shift(model, split, cohort),
+        confirmed=tuple(confirmed),
         pairs=() if seen.is_binary else pairs(split, model.classes, seen.dense, seen.pruned),
         prevalence=prevalence,
     )
@@ -154,92 +157,20 @@ def _pooled(
         yield from pooled_steps(made.dense_model, cohort, procedure, made.act_at, seed=seed)
 
 
+def _shift(model: RiskModel, split: Split, cohort: Cohort | None) -> Shift:
+    """How far the inputs that the model still needs lie from those it learnt from."""
+    small = compact(model).preparation
+    if cohort is None or not len(cohort.train):
+        return shift_by_means(small, split.frame)
+    return shift(cohort.train.frame, split.frame, small.features)
+
+
 def _models(pruned: RiskModel | Exported) -> tuple[RiskModel, RiskModel | None]:
     """The model, and the same before its recalibration where it has one."""
     model = pruned if isinstance(pruned, RiskModel) else pruned.model
     if model.recalibration.is_identity:
         return model, None
     return model, replace(model, recalibration=Recalibration())
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """The risks (N, classes) of the dense and the pruned model on a split, and of the latter before its
-    recalibration."""
-
-    split: Split
-    classes: tuple[str, ...]
-    act_at: float
-    dense: Floats
-    pruned: Floats
-    raw: Floats | None
-
-    @property
-    def is_binary(self) -> bool:
-        return len(self.classes) == BINARY
-
-    def sides(self, limits: Limits, prevalence: float | None, seed: int) -> tuple[SideBySide, ...]:
-        return tuple(self._side(klass, limits, prevalence, seed) for klass in self._looked_at())
-
-    def _side(self, klass: int, limits: Limits, prevalence: float | None, seed: int) -> SideBySide:
-        return side_by_side(
-            self._observed(klass, prevalence),
-            self.dense[:, klass],
-            self.pruned[:, klass],
-            self.act_at,
-            raw=None if self.raw is None else self.raw[:, klass],
-            label=self.classes[klass],
-            act_range=limits.act_range,
-            seed=seed,
-        )
-
-    def groups(
-        self, grouping: Grouping, limits: Limits, prevalence: float | None, seed: int
-    ) -> tuple[SubgroupReview, ...]:
-        """What becomes of each group, by class as in :meth:`sides`."""
-        if not len(grouping):
-            return ()
-        return tuple(
-            subgroup_changes(
-                self._observed(klass, prevalence),
-                self.dense[:, klass],
-                self.pruned[:, klass],
-                grouping.groups,
-                self.act_at,
-                allowed=limits.group_loss,
-                seed=seed,
-            )
-            for klass in self._looked_at()
-        )
-
-    def _looked_at(self) -> list[int]:
-        """One against the others: the positive of two classes, each of more."""
-        return [1] if self.is_binary else list(range(len(self.classes)))
-
-    def _observed(self, klass: int, prevalence: float | None) -> Observed:
-        observed = Observed.of(self.split, klass)
-        return observed if prevalence is None else observed.as_if(prevalence)
-
-    def auroc(self) -> tuple[Estimate, Estimate, Estimate]:
-        """Of the dense model, the pruned one, and the change: the mean over more than two classes."""
-        if self.is_binary:
-            observed, risks = Observed.of(self.split), (self.dense[:, 1], self.pruned[:, 1])
-            return auroc_of_two(observed, *risks)
-        patients = self.split.patients
-        before, after = (macro_auroc(self.split, each) for each in (self.dense, self.pruned))
-        return before.estimate(patients), after.estimate(patients), (after - before).estimate(patients)
-
-    def flips(self) -> Flips:
-        if self.is_binary:
-            weight = Observed.of(self.split).weight
-            event = self.split.outcome == 1
-            return flips(event, self.dense[:, 1], self.pruned[:, 1], self.act_at, weight)
-        return moves(self.split.outcome, decisions(self.dense), decisions(self.pruned))
-
-    def foretold(self) -> float:
-        if not self.is_binary:
-            return float("nan")
-        return foretold(self.dense[:, 1], self.pruned[:, 1], self.act_at)
 
 
 def _with_columns(split: Split, chosen: Sequence[str | Cut] | None) -> Split:

@@ -37,10 +37,11 @@ from medprune.removal import mask_of
 from medprune.review.flips import margin
 from medprune.review.groups import Group
 from medprune.review.influence import Figure, mean
+from medprune.training import few_threads
 
 Floats = NDArray[np.float64]
 NEAR = 0.5  # of a logit, to the decision threshold; MedPrune default
-PRECISION = 1e-6  # of an eigenvalue, relative
+PRECISION = 1e-4  # of an eigenvalue, relative
 MOST_STEPS = 1_000
 FEWEST_GROUPS = 3  # for an order to be compared
 TINY = 1e-12  # in whose place log takes a risk of 0
@@ -93,6 +94,7 @@ def forecast(
     outcome: NDArray[np.int64],
     groups: Sequence[Group],
     *,
+    weights: Floats | None = None,
     distance: float | None = None,
     klass: int = 1,
     act_at: float | None = None,
@@ -100,16 +102,19 @@ def forecast(
     """Which groups of prepared patients (N, inputs) with outcomes (N,) are at risk when ``model`` is pruned.
 
     ``distance`` is the Euclidean norm of the change of all weights and biases, as :func:`moved` measures it
-    for a candidate. ``act_at`` (the model's own, if not given) is the risk of class ``klass`` that is acted
-    on. Nothing is pruned and the model is left as it is. Raises BadInput for groups of other rows.
+    for a candidate. ``weights`` (N,) are what rows count in the loss, 1 if not given; ``act_at`` (the
+    model's own, if not given) is the risk of class ``klass`` that is acted on. Small groups are steep by
+    chance: rank those that are large enough to be reviewed. Nothing is pruned and the model is left as it is.
+    Raises BadInput for groups of other rows.
     """
     if any(group.members.shape != (len(outcome),) for group in groups):
         raise BadInput("The groups are of other rows than the patients; make them of the same split.")
+    counted = np.ones(len(outcome)) if weights is None else weights
     near = margin(model.risks_of(columns)[:, klass], model.act_at if act_at is None else act_at) >= -NEAR
     found = []
     for group in groups:
         rows = np.flatnonzero(group.members)
-        gradient, curvature = _steepness(model, columns[rows], outcome[rows])
+        gradient, curvature = _steepness(model, columns[rows], outcome[rows], counted[rows])
         bound = math.nan if distance is None else gradient * distance + curvature / 2 * distance**2
         share = float(near[rows].mean()) if len(rows) else math.nan
         found.append(AtRisk(group.name, len(rows), gradient, curvature, bound, share))
@@ -180,27 +185,31 @@ def _spearman(one: Floats, other: Floats) -> float:
 
 
 def _steepness(
-    model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64]
+    model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64], weights: Floats
 ) -> tuple[float, float]:
     """The norm of the gradient of the mean loss over all parameters, and its Hessian's largest eigenvalue."""
-    if not len(outcome):
+    if not weights.sum() > 0:
         return math.nan, math.nan
-    loss = MeanLoss(model, columns, outcome)
-    return float(loss.gradient().norm()), loss.curvature()
+    loss = MeanLoss(model, columns, outcome, weights)
+    with few_threads(model.network):
+        return float(loss.gradient().norm()), loss.curvature()
 
 
 class MeanLoss:
-    """The mean loss of some patients as a function of all parameters, in one row of double precision.
+    """The weighted mean loss of some patients as a function of all parameters, a row of double precision.
 
     The parameters that a mask removes play no part: their gradient and curvature are 0.
     """
 
-    def __init__(self, model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64]) -> None:
+    def __init__(
+        self, model: RiskModel, columns: NDArray[np.float32], outcome: NDArray[np.int64], weights: Floats
+    ) -> None:
         self.network: Network = frozen(model.network).double()
         self.mask: Mask | None = model.mask
         self.slope = model.recalibration.slope
         self.shift = torch.tensor(model.recalibration.intercepts or (0.0,), dtype=torch.float64)
         self.x, self.y = torch.from_numpy(columns).double(), torch.from_numpy(outcome)
+        self.shares = torch.from_numpy(weights / weights.sum())
         self.shapes = [(name, value.shape) for name, value in self.network.named_parameters()]
         self.at = torch.cat([value.detach().ravel() for value in self.network.parameters()])
 
@@ -208,7 +217,8 @@ class MeanLoss:
         parts = parameters.split([math.prod(shape) for _, shape in self.shapes])
         named = {name: part.view(shape) for part, (name, shape) in zip(parts, self.shapes, strict=True)}
         logits = functional_call(self.network, named, (self.x, self.mask))
-        return functional.cross_entropy(self.slope * logits + self.shift, self.y)
+        each = functional.cross_entropy(self.slope * logits + self.shift, self.y, reduction="none")
+        return (each * self.shares).sum()
 
     def gradient(self) -> Tensor:
         at = self.at.clone().requires_grad_(True)

@@ -1,55 +1,19 @@
-"""What is said about groups: counts first, never that a model does no harm. And the check G3 of the gate."""
+"""What is said about groups: counts first, never that a model does no harm."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, STATES, Check
+from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS
 from medprune.review.measures import MEASURES
 from medprune.review.subgroups import CHANCE, JUDGED_BY, GroupReview, SubgroupReview
 from medprune.review.wording import interval, number, signed
 
-MOST_TOLD = 5  # groups by name in one sentence
 
-
-def subgroup_check(reviews: Sequence[SubgroupReview], labels: Sequence[str] = ()) -> Check:
-    """G3, over one review for two classes, or over one for each class, whose ``labels`` are then told.
-
-    The estimate is the change in sensitivity of the worst group, with the ends of its band. Without any
-    group that was chosen it is not assessable.
-    """
-    if not any(review.groups for review in reviews):
-        return Check(
-            "G3", NOT_ASSESSABLE, "No subgroups were chosen, so nothing is known of any: choose some."
-        )
-    place = min(range(len(reviews)), key=lambda at: STATES.index(reviews[at].state))
-    review = reviews[place]
-    of_class = f" (of {labels[place]!r})" if len(reviews) > 1 and labels else ""
-    details = tuple(told_of(group, review) for group in review.groups)
-    chance = tuple(told_of_chance(review, name) for name in JUDGED_BY)
-    small = [group.name for group in review.groups if not group.is_assessable]
-    group = review.worst
-    if group is None:
-        sentence = f"Too few patients in every group{of_class} to say anything — this is not a pass."
-        return Check("G3", review.state, sentence, margin=-review.allowed, details=(*details, *chance))
-    sentence = told_of(group, review, of_class)
-    if small:
-        named = ", ".join(small[:MOST_TOLD]) + (
-            f" and {len(small) - MOST_TOLD} more" if len(small) > MOST_TOLD else ""
-        )
-        sentence += f" Too few patients to say anything, which is not a pass: {named}."
-    band = group.changes["sensitivity"].band
-    return Check(
-        "G3", review.state, sentence, band.value, band.low, band.high, -review.allowed, (*details, *chance)
-    )
-
-
-def told_of(group: GroupReview, review: SubgroupReview, of_class: str = "") -> str:
+def told_of(group: GroupReview, review: SubgroupReview) -> str:
     """One or two sentences for a clinician on what becomes of a group."""
     limit = number(review.allowed, 2)
     if group.state == NOT_ASSESSABLE:
-        return f"{group.name}{of_class}: {_too_few(group, review.fewest)}"
-    counts = f"{group.name}{of_class}: {_moved(group)}."
+        return f"{group.name}: {_too_few(group, review.fewest)}"
+    counts = f"{group.name}: {_moved(group)}."
     if group.state == PASS:
         return f"{counts} In these data the loss stays within your limit ({limit})."
     if group.state == FAIL:
@@ -64,7 +28,7 @@ def told_of(group: GroupReview, review: SubgroupReview, of_class: str = "") -> s
 
 def told_of_chance(review: SubgroupReview, measure: str = "sensitivity") -> str:
     """Whether any group's change differs from that of all others by more than chance, in numbers."""
-    title = _small(MEASURES[measure].title)
+    title = MEASURES[measure].told
     furthest = review.furthest(measure)
     if furthest is None:
         return f"No group is large enough to hold its change in {title} against that of the others."
@@ -100,12 +64,8 @@ def _moved(group: GroupReview) -> str:
 
 
 def _which(group: GroupReview, allowed: float) -> str:
-    lost = [_small(MEASURES[name].title) for name in JUDGED_BY if group.changes[name].band.high < -allowed]
+    lost = [MEASURES[name].told for name in JUDGED_BY if group.changes[name].band.high < -allowed]
     return f"{' and '.join(lost).capitalize()} {'falls' if len(lost) == 1 else 'fall'}"
-
-
-def _small(title: str) -> str:
-    return title if title.isupper() else title[0].lower() + title[1:]
 
 
 def _p(p: float) -> str:

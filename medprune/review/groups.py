@@ -118,7 +118,7 @@ def groups_of(
     _check(wanted, names)
     notes: list[str] = []
     learnt = frame if train is None or not len(train) else train.subgroups
-    if learnt is frame and train is not None:
+    if train is not None and not len(train):
         notes.append("There are no train patients: numbers are cut at tertiles of these patients.")
     by_column = {cut.column: _of_column(frame[cut.column], learnt[cut.column], cut, notes) for cut in wanted}
     alone = [group for groups in by_column.values() for group in groups]

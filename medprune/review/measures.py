@@ -32,6 +32,15 @@ class Measured:
     change: Estimate
 
 
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """One figure of both models and its change, before they are placed among other rows."""
+
+    dense: Part
+    pruned: Part
+    change: Part
+
+
 class Measure(ABC):
     """One figure: ``name`` as in the code, ``title`` as on screen, the value of a perfect model."""
 
@@ -41,24 +50,22 @@ class Measure(ABC):
     higher_is_better: bool | None = True  # None: neither is
 
     @abstractmethod
-    def level(self, observed: Observed, risk: Floats, act_at: float) -> Part:
-        """Of one model's risks (N,); of a ratio, its logarithm."""
+    def parts(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Parts:
+        """Of two models' risks (N,) for the same patients; of a ratio, the logarithms."""
 
-    @abstractmethod
-    def change(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Part:
-        """Pruned less dense, on the same patients."""
+    @property
+    def told(self) -> str:
+        """The title within a sentence."""
+        return self.title if self.title[:2].isupper() or "/" in self.title else self.title.lower()
 
     def shown(self, level: Estimate) -> Estimate:
         """A level as it is read."""
         return level
 
-    def measured(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Measured:
-        """Both models, and the change, on the same patients (N,)."""
-        one, other = (
-            self.shown(alone(self.level(observed, risk, act_at), observed.patients))
-            for risk in (dense, pruned)
-        )
-        return Measured(one, other, alone(self.change(observed, dense, pruned, act_at), observed.patients))
+    def measured(self, parts: Parts, patients: NDArray[np.uint64]) -> Measured:
+        """Both models, and the change, each with its own interval, for rows of these patients (N,)."""
+        one, other = (self.shown(alone(part, patients)) for part in (parts.dense, parts.pruned))
+        return Measured(one, other, alone(parts.change, patients))
 
 
 @dataclass(frozen=True)
@@ -72,11 +79,9 @@ class Plain(Measure):
     higher_is_better: bool | None = True
     is_log: bool = False
 
-    def level(self, observed: Observed, risk: Floats, act_at: float) -> Part:
-        return Part.of(self.figure(observed, risk))
-
-    def change(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Part:
-        return Part.of(self.figure(observed, pruned) - self.figure(observed, dense))
+    def parts(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Parts:
+        one, other = self.figure(observed, dense), self.figure(observed, pruned)
+        return Parts(Part.of(one), Part.of(other), Part.of(other - one))
 
     def shown(self, level: Estimate) -> Estimate:
         return Estimate(*np.exp([level.value, level.low, level.high]).tolist()) if self.is_log else level
@@ -87,15 +92,13 @@ class NetBenefit(Measure):
 
     name, title, ideal = "net_benefit", "Net benefit", 1.0
 
-    def level(self, observed: Observed, risk: Floats, act_at: float) -> Part:
-        return Part.of(influence.net_benefit(observed, risk, act_at))
-
-    def change(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Part:
+    def parts(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Parts:
+        one, other = (Part.of(influence.net_benefit(observed, risk, act_at)) for risk in (dense, pruned))
         price = odds(act_at)
         moved = _acted(pruned, act_at) - _acted(dense, act_at)
         imagined = (*PAIRED, (price, 0.5), (-price, 0.5), (0.0, 1.0))
         worth = np.where(observed.event, moved, -price * moved)
-        return with_imagined(worth, observed.weights, observed.patients, imagined)
+        return Parts(one, other, with_imagined(worth, observed.weights, observed.patients, imagined))
 
 
 class Sensitivity(Measure):
@@ -103,12 +106,14 @@ class Sensitivity(Measure):
 
     name, title, ideal = "sensitivity", "Sensitivity", 1.0
 
-    def level(self, observed: Observed, risk: Floats, act_at: float) -> Part:
-        return with_imagined(_acted(risk, act_at), _ill(observed), observed.patients, SHARE)
-
-    def change(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Part:
-        moved = _acted(pruned, act_at) - _acted(dense, act_at)
-        return with_imagined(moved, _ill(observed), observed.patients, PAIRED)
+    def parts(self, observed: Observed, dense: Floats, pruned: Floats, act_at: float) -> Parts:
+        ill, patients = np.where(observed.event, observed.weights, 0.0), observed.patients
+        before, after = _acted(dense, act_at), _acted(pruned, act_at)
+        return Parts(
+            with_imagined(before, ill, patients, SHARE),
+            with_imagined(after, ill, patients, SHARE),
+            with_imagined(after - before, ill, patients, PAIRED),
+        )
 
     def shown(self, level: Estimate) -> Estimate:
         return replace(level, low=max(level.low, 0.0), high=min(level.high, 1.0)) if level.is_known else level
@@ -116,10 +121,6 @@ class Sensitivity(Measure):
 
 def _acted(risk: Floats, act_at: float) -> Floats:
     return (risk >= act_at).astype(float)
-
-
-def _ill(observed: Observed) -> Floats:
-    return np.where(observed.event, observed.weights, 0.0)
 
 
 MEASURES: dict[str, Measure] = {

@@ -16,6 +16,7 @@ from medprune.review.observed import Observed
 
 Floats = NDArray[np.float64]
 BY_SPLINES = "logistic regression on a restricted cubic spline of the logit, 3 knots"
+MANY = 1_000  # patients from which a curve is drawn from local lines a hundredth of the range apart
 KNOTS = (0.1, 0.5, 0.9)  # quantiles of the logit (Harrell 2015, section 2.4.6)
 
 
@@ -40,7 +41,7 @@ def curve(observed: Observed, risk: Floats, at: Floats | None = None) -> Floats:
     patients the curve is :data:`BY_SPLINES` instead.
     """
     if observed.weight is None:
-        fitted = smoothed(observed.event, risk, quick=at is None)
+        fitted = smoothed(observed.event, risk, quick=at is None or len(risk) > MANY)
         if at is None:
             return fitted
         order = np.argsort(risk)

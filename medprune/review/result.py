@@ -24,6 +24,7 @@ from medprune.review.gate import Check, Override, overall
 from medprune.review.group_check import group_check, groups_json
 from medprune.review.limits import Limits
 from medprune.review.multiclass import Pair
+from medprune.review.shift import Shift, input_check
 from medprune.review.side_by_side import SideBySide, estimates_json
 from medprune.review.subgroups import SubgroupReview
 from medprune.size import Size, size_of
@@ -57,6 +58,8 @@ class Review:
     foretold: float = float("nan")
     groups: tuple[SubgroupReview, ...] = ()  # by class, as ``sides``; empty where no columns were chosen
     grouping: tuple[str, ...] = ()  # how the groups were made, a sentence each
+    shift: Shift | None = None  # of the inputs that the smaller model needs, against train
+    confirmed: tuple[str, ...] = ()  # removed inputs that somebody agreed to do without
     pairs: tuple[Pair, ...] = ()
     comparators: tuple[Comparator, ...] = ()  # a logistic regression on the same inputs, by class
     pooled: tuple[SideBySide, ...] = ()  # out of fold, by class, where the reviewed patients are too few
@@ -86,6 +89,7 @@ class Review:
             group_check(self.groups, self.flips, self.limits),
             checks.changed_decisions(self.flips, self.floor, self.limits),
             checks.worth(self.sides, self.act_at, self.limits),
+            input_check(self.shift, self.removed, self.limits, self.confirmed),
             checks.same_as_file(self.fidelity, self.limits),
             checks.looks(self.evidence, self.limits),
         )
@@ -161,6 +165,8 @@ class Review:
             "split": self.split.name,
             "classes": list(self.classes),
             "removed": list(self.removed),
+            "confirmed": list(self.confirmed),
+            "shift": None if self.shift is None else asdict(self.shift),
             "auroc": dict(zip(("dense", "pruned", "change"), map(asdict, self.auroc), strict=True)),
             "by_class": [side.to_json() for side in self.sides],
             "pairs": [asdict(pair) for pair in self.pairs],

@@ -20,6 +20,7 @@ from scipy.stats import chi2
 
 from medprune.errors import BadInput, listed
 from medprune.intake.columns import Feature
+from medprune.preparation import Preparation
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN, Check, worst
 from medprune.review.limits import Limits
 from medprune.review.wording import number
@@ -90,6 +91,25 @@ def shift(train: pd.DataFrame, reviewed: pd.DataFrame, features: Sequence[Featur
         strange |= outside
         found.append(_feature(feature, before, after, outside))
     return Shift(tuple(found), _share(gone), _share(strange))
+
+
+def shift_by_means(preparation: Preparation, reviewed: pd.DataFrame) -> Shift:
+    """What can be said without train patients: numbers against the mean and scale that a model carries.
+
+    The stability index stays unknown, and so do labels.
+    """
+    found, gone = [], np.zeros(len(reviewed), dtype=bool)
+    means = {number.name: number for number in preparation.numbers}
+    for feature in preparation.features:
+        values, code = reviewed[feature.name], means.get(feature.name)
+        gone |= values.isna().to_numpy()
+        smd = math.nan
+        if code is not None and values.notna().any():
+            smd = abs(float(values.mean()) - code.mean) / code.scale
+        absent = _share(values.isna().to_numpy())
+        nan = math.nan
+        found.append(FeatureShift(feature.name, feature.kind, nan, nan, smd, nan, absent, nan))
+    return Shift(tuple(found), _share(gone), math.nan)
 
 
 def _feature(
@@ -185,13 +205,10 @@ def input_check(
     if open_:
         states.append(WARN)
         told.append(f"The smaller model no longer reads {listed(open_)}: confirm that it may do without.")
-    if found is None or found.furthest is None:
-        states.append(NOT_ASSESSABLE)
-        told.append(
-            "Whether its inputs are like those it learnt from is unknown: train patients are not here."
-        )
-        return Check("G6", worst(states), " ".join(told), margin=limits.stability)
-    most = found.furthest
+    most = None if found is None else found.furthest
+    if found is None or most is None:
+        state, sentence = _by_means(found, limits)
+        return Check("G6", worst([*states, state]), " ".join([*told, sentence]), margin=limits.stability_warn)
     for each in found.features:
         states.append(_stable(each, limits))
     told.append(
@@ -207,6 +224,25 @@ def input_check(
         "custom of banking, not of medicine.",
     )
     return Check("G6", worst(states), " ".join(told), most.psi, margin=limits.stability, details=details)
+
+
+def _by_means(found: Shift | None, limits: Limits) -> tuple[str, str]:
+    """State and sentence where train patients are not at hand: standardised mean differences alone."""
+    known = [] if found is None else [each for each in found.features if not math.isnan(each.smd)]
+    if found is None or not known:
+        return (
+            NOT_ASSESSABLE,
+            "Whether its inputs are like those it learnt from is unknown: train patients are not here.",
+        )
+    most = max(known, key=lambda each: each.smd)
+    sentence = (
+        f"Train patients are not here, so only means can be compared: {most.name!r} lies "
+        f"{number(most.smd, 2)} standard deviations from train's."
+    )
+    if found.imputed > limits.imputed:
+        sentence += f" In {found.imputed:.0%} of rows a value is missing, and a stand-in is used."
+    far = most.smd > limits.stability_warn or found.imputed > limits.imputed
+    return WARN if far else PASS, sentence
 
 
 def _stable(each: FeatureShift, limits: Limits) -> str:

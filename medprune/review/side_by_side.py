@@ -29,7 +29,8 @@ from medprune.review.resampled import auprc, ici
 
 Floats = NDArray[np.float64]
 Estimates = Mapping[str, Estimate]
-DRAWS = 500  # of those figures that have no formula: AUPRC and the ICI
+DRAWS = 500  # of those figures that have no formula (AUPRC and the ICI); fewer of many rows:
+LEAST_DRAWS, DRAWN_ROWS = 100, 500_000  # whose intervals are narrow, and whose draws take long
 
 FIGURES = {
     "auroc": "AUROC",
@@ -119,11 +120,11 @@ def side_by_side(
     label: str = "",
     act_range: tuple[float, float] | None = None,
     seed: int = 0,
-    draws: int = DRAWS,
 ) -> SideBySide:
     """Compare risks (N,) of two models for ``observed``; ``raw`` are the second's before recalibration."""
     models = [dense, pruned, *([] if raw is None else [raw])]
     alone = [figures_of(observed, risk, act_at) for risk in models]
+    draws = int(np.clip(DRAWN_ROWS // len(observed), LEAST_DRAWS, DRAWS))
     values = _resampled(observed, models, seed, draws)
     single = [_alone(observed, risk, found) for risk, found in zip(models, alone, strict=True)]
     for place, name in enumerate(RESAMPLED):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,13 @@ from medprune.errors import BadInput, nearest
 from medprune.folds import check_classes, fold_of, learnt_from
 from medprune.intake.columns import as_label
 from medprune.model import RiskModel
-from medprune.path import prune
+from medprune.path import member, prune
 from medprune.review.estimate import Estimate
 from medprune.review.gate import NOT_ASSESSABLE
 from medprune.review.measures import MEASURES, Measured
 from medprune.review.observed import Observed
 from medprune.review.subgroups import FEWEST
+from medprune.strategies.contribution import usual_stops
 from medprune.training import Schedule
 
 FEWEST_TO_MEASURE = 2  # patients with the event, and without it, for a model to be made for a site
@@ -92,6 +93,10 @@ class SiteReview:
     def _range(estimates: Sequence[Estimate]) -> tuple[float, float] | None:
         values = [each.value for each in estimates if each.is_known]
         return (min(values), max(values)) if len(values) > 1 else None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it; nothing of one patient."""
+        return asdict(self) | {"spread": {name: self.spread(name) for name in SITE_MEASURES}}
 
     def table(self) -> pd.DataFrame:
         """One row a site and figure, with the ends of each interval."""
@@ -262,15 +267,24 @@ class _How:
     ) -> tuple[SiteResult, int]:
         schedule = Schedule() if self.schedule is None else self.schedule
         dense = like(self.model, fold, schedule, seed)
-        settings = dict(self.settings)
+        settings = self._stops(dense) | self.settings
         path = prune(dense, fold, self.strategy, granularity=self.granularity, seed=seed, **settings)
         candidate = path.nearest(self.sparsity)
         risks = [one.risks_of(one.prepared(fold.test))[:, self.klass] for one in (dense, candidate.model)]
         measured = {
-            name: MEASURES[name].measured(observed, risks[0], risks[1], self.model.act_at)
+            name: MEASURES[name].measured(
+                MEASURES[name].parts(observed, risks[0], risks[1], self.model.act_at), observed.patients
+            )
             for name in SITE_MEASURES
         }
         enough = min(observed.events, observed.others) >= FEWEST
         state = "assessable" if enough else NOT_ASSESSABLE
         found = replace(result, sparsity=candidate.sparsity, measured=measured, state=state)
         return found, 1 + path.models_trained
+
+    def _stops(self, dense: RiskModel) -> dict[str, Any]:
+        """The usual stops of a path up to the sparsity asked for: those beyond would be trained in vain."""
+        if not hasattr(member(self.strategy), "sparsities"):
+            return {}
+        before = [stop for stop in usual_stops(dense, self.granularity) if stop < self.sparsity]
+        return {"sparsities": (*before, self.sparsity)}

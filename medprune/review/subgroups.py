@@ -21,7 +21,7 @@ from medprune.review.flips import Flips, flips
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, STATES, WARN, worst
 from medprune.review.groups import Group
 from medprune.review.influence import Figure, adjusted_p, band
-from medprune.review.measures import MEASURES, Measure, Measured
+from medprune.review.measures import MEASURES, Measure, Measured, Parts
 from medprune.review.observed import Observed
 from medprune.review.utility import odds
 from medprune.review.within import Ground, Part, around
@@ -188,11 +188,8 @@ class _Pair:
     def take(self, rows: Rows) -> _Pair:
         return _Pair(self.observed.take(rows), self.dense[rows], self.pruned[rows], self.act_at)
 
-    def change(self, measure: Measure) -> Part:
-        return measure.change(self.observed, self.dense, self.pruned, self.act_at)
-
-    def measured(self, measure: Measure) -> Measured:
-        return measure.measured(self.observed, self.dense, self.pruned, self.act_at)
+    def parts(self, measure: Measure) -> Parts:
+        return measure.parts(self.observed, self.dense, self.pruned, self.act_at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,25 +222,22 @@ def _changes(measure: Measure, pair: _Pair, ours: Sequence[_Ours], seed: int) ->
     """One figure of all groups: each with its own intervals, and the bands over all."""
     ground = Ground.of(pair.observed.patients, 2 * len(ours))
     nothing = Part.of(Figure.unknown(0))
-    parts, placed, apart, values = [], [], [], []
+    measured, placed, apart, values = [], [], [], []
     for place, our in enumerate(ours):
-        part = pair.take(our.inside).change(measure) if our.enough else nothing
-        rest = pair.take(our.outside).change(measure) if our.enough and our.enough_outside else nothing
-        parts.append(part)
+        inside, outside = pair.take(our.inside), pair.take(our.outside)
+        parts = inside.parts(measure)
+        part = parts.change if our.enough else nothing
+        rest = outside.parts(measure).change if our.enough and our.enough_outside else nothing
+        measured.append(measure.measured(parts, inside.observed.patients))
         placed.append(ground.place(part, our.inside, place))
         apart.append(placed[-1] - ground.place(rest, our.outside, len(ours) + place))
-        values.append(part.value - rest.value)
+        values.append((part.value, part.value - rest.value))
     bands, bands_apart = (band(figures, ground.patients, seed=seed) for figures in (placed, apart))
     chances = adjusted_p(apart, ground.patients, seed=seed)
     return [
-        GroupChange(
-            pair.take(our.inside).measured(measure),
-            around(part.value, inside),
-            around(value, beyond),
-            p,
-        )
-        for our, part, value, inside, beyond, p in zip(
-            ours, parts, values, bands, bands_apart, chances, strict=True
+        GroupChange(found, around(change, here), around(difference, beyond), p)
+        for found, (change, difference), here, beyond, p in zip(
+            measured, values, bands, bands_apart, chances, strict=True
         )
     ]
 

@@ -67,13 +67,14 @@ class Ground:
     """All rows of a review, whose they are, and behind them an imaginary patient for each of some figures."""
 
     rows: int
+    people: int  # without the imaginary ones
     patients: Patients  # (rows + imaginary,)
 
     @classmethod
     def of(cls, patients: Patients, imaginary: int) -> Ground:
         who, owner = np.unique(patients, return_inverse=True)
         more = np.arange(len(who), len(who) + imaginary)
-        return cls(len(patients), np.concatenate([owner, more]).astype(np.uint64))
+        return cls(len(patients), len(who), np.concatenate([owner, more]).astype(np.uint64))
 
     def place(self, part: Part, at: NDArray[np.intp], imaginary: int) -> Figure:
         """The figure of the rows ``at`` (n,) among all rows, its imaginary patient in the place given.
@@ -86,7 +87,8 @@ class Ground:
         influence[at] = part.figure.influence / len(at)
         influence[self.rows + imaginary] = part.beside
         own = _few(len(np.unique(self.patients[at]))) if part.few else 1.0
-        scale = len(self.patients) * math.sqrt(own / _few(len(np.unique(self.patients))))
+        everybody = self.people + len(self.patients) - self.rows
+        scale = len(self.patients) * math.sqrt(own / _few(everybody))
         return Figure(part.figure.value, influence * scale)
 
 

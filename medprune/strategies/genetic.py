@@ -129,7 +129,7 @@ class GeneticSearch(Strategy):
         return tuple(generation[place] for place in survivors(costs, self.population))
 
     def _metric(self, problem: Problem, model: RiskModel) -> float:
-        """The metric on tuning, larger is better."""
+        """The metric on tuning, larger is better; of the network as it is, not recalibrated."""
         risks = model.risks_of(problem.tuning.columns)
         value = performance(problem.tuning.outcome, risks, model.act_at, problem.tuning.weight)[self.metric]
         return -value if self.metric == "brier" else value

@@ -78,7 +78,10 @@ def _places(problem: Problem, among: Iterable[str]) -> list[int]:
 
 
 def worth(problem: Problem, model: RiskModel, metric: str) -> float:
-    """The metric on tuning, turned so that larger is better; nothing is worse than one that is unknown."""
+    """The metric on tuning, turned so that larger is better; nothing is worse than one that is unknown.
+
+    Of the network as it is: what becomes a candidate is recalibrated, what is only tried is not.
+    """
     risks = model.risks_of(problem.tuning.columns)
     value = performance(problem.tuning.outcome, risks, model.act_at, problem.tuning.weight)[metric]
     return -np.inf if np.isnan(value) else -value if metric == "brier" else value

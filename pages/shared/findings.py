@@ -45,7 +45,7 @@ SINGLE = 3  # remedies of one finding that get a button each; more share one by 
 def show(study: Study, cohort: Cohort) -> None:
     """Notes, the treatments in force, the findings by kind, Table 1, and every column."""
     st.subheader("What to know about this table")
-    for note in cohort.notes:
+    for note in notes_of(cohort, study.floor):
         if not note.startswith(TREATED):  # these stand below, each with its way back
             st.markdown(f":material/info: {guide.on_screen(note)}")
     in_force(study, cohort)
@@ -116,6 +116,15 @@ def suggestions(study: Study, cohort: Cohort) -> None:
         "repeats and certain leaks are left out. Each can be undone.",
     ):
         change(study, cohort, [*cohort.treatments, *suggested])
+
+
+def notes_of(cohort: Cohort, floor: int) -> tuple[str, ...]:
+    """The cohort's notes; those on its follow-up without counts where any beside them is kept back."""
+    follow_up = cohort.follow_up
+    if follow_up is None or not guide.counted(cohort, floor).hidden.any():
+        return cohort.notes
+    others = tuple(note for note in cohort.notes if note not in follow_up.notes())
+    return (*others, *follow_up.notes(counts=False))
 
 
 def in_force(study: Study, cohort: Cohort) -> None:

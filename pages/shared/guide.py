@@ -85,8 +85,11 @@ def _so_far(study: Study) -> list[tuple[str, str]]:
         told.append(
             ("Chosen", f"{share(study.chosen.sparsity)} removed, {study.chosen.parameters:,} parameters")
         )
+    done = {key: each.review for key, each in study.reviews.items() if each.review is not None}
+    if done:
+        told.append(("Review", f"{len(done)} done; test opened for {study.test_openings}"))
     if study.finished is not None:
-        told.append(("Bundle", "ready to download, not reviewed"))
+        told.append(("Bundle", "ready to download"))
     return told
 
 
@@ -199,22 +202,32 @@ class Tile:
     value: str
     change: str | None = None
     help: str | None = None
+    note: str | None = None  # beside the change, such as its interval
 
 
-def tiles(row: Sequence[Tile]) -> None:
-    """Numbers side by side; they wrap on a narrow screen."""
+def tiles(row: Sequence[Tile], width: int = TILE_WIDTH) -> None:
+    """Numbers side by side; they wrap on a narrow screen. A note stands below its number."""
     with st.container(horizontal=True, gap="small"):
         for tile in row:
-            st.metric(
-                tile.label,
-                tile.value,
-                tile.change,
-                delta_color="off",  # an arrow and a number; whether that is good is for the reader
-                delta_arrow="auto" if (tile.change or "").startswith(("+", "-")) else "off",
-                help=tile.help,
-                border=True,
-                width=TILE_WIDTH,
-            )
+            if tile.note is None:
+                _metric(tile, border=True, width=width)
+                continue
+            with st.container(border=True, width=width, gap="xxsmall"):
+                _metric(tile, border=False, width="stretch")
+                st.caption(tile.note)
+
+
+def _metric(tile: Tile, *, border: bool, width: int | Literal["stretch"]) -> None:
+    st.metric(
+        tile.label,
+        tile.value,
+        tile.change,
+        delta_color="off",  # an arrow and a number; whether that is good is for the reader
+        delta_arrow="auto" if (tile.change or "").startswith(("+", "-")) else "off",
+        help=tile.help,
+        border=border,
+        width=width,
+    )
 
 
 def chart(figure: go.Figure, *, key: str, alt: str, select: bool = False) -> Any:

@@ -30,6 +30,8 @@ from medprune.intake.tensor_file import TensorFile
 from medprune.path import acting_at
 from medprune.prices import Prices
 from medprune.ranking import USUAL_SCOPE
+from medprune.review import Limits, Review
+from medprune.review.floor import REFITS
 from medprune.runs.jobs import Job, Jobs
 from medprune.training import Epoch
 from pages.shared import login
@@ -133,6 +135,27 @@ class Finished:
     int8: dict[str, Compression] = field(default_factory=dict)  # by its way
 
 
+@dataclass(frozen=True)
+class Locked:
+    """What was set when test patients were opened for the first time: the limits, the risk acted on, the
+    columns whose groups are looked at, and when (UTC)."""
+
+    limits: Limits
+    act_at: float
+    subgroups: tuple[str, ...]
+    time: str
+
+
+@dataclass
+class Reviewed:
+    """A candidate whose files were written, loaded back and held against the dense model; ``review`` is None
+    for as long as ``job`` is at work on it."""
+
+    opened: RiskModel  # as it leaves, with its openings of test on record
+    job: Job
+    review: Review | None = None
+
+
 @dataclass
 class Run:
     """One way of pruning that was asked for, in a process of its own; its path once it is done."""
@@ -172,6 +195,12 @@ class Study:
     chosen_path: Path | None = None
     finished: Finished | None = None
     test_openings: int = 0
+    opened_for: set[str] = field(default_factory=set)  # models that were scored on test patients, by hash
+    limits: Limits = field(default_factory=Limits)  # in force; may be loosened later, which is told
+    locked: Locked | None = None
+    subgroups: tuple[str, ...] = ()  # columns, as long as nothing is locked
+    refits: int = REFITS  # of the dense network, for the noise floor
+    reviews: dict[tuple[str, float], Reviewed] = field(default_factory=dict)  # by model and risk acted on
     prices: Prices = field(default_factory=Prices)
     jobs: Jobs = field(default_factory=Jobs)
     runs: list[Run] = field(default_factory=list)
@@ -198,7 +227,8 @@ class Study:
         self.drop_draft()
         self.table, self.choosing = table, False
         self.cohort = cohort
-        self.test_openings = 0
+        self.test_openings, self.opened_for = 0, set()
+        self.limits, self.locked, self.subgroups = Limits(), None, ()
         self.prices = Prices()
         self.use_model(None, [])
 
@@ -219,6 +249,7 @@ class Study:
         self.threshold, self.view = START, View()
         self.jobs.close()
         self.jobs, self.runs, self.selecting = Jobs(), [], None
+        self.reviews = {}
         self.choose(None, None)
 
     def use_act_at(self, act_at: float) -> None:

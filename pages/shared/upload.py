@@ -226,12 +226,12 @@ def configure(study: Study, draft: Draft) -> None:
 
 
 def ask_follow_up(names: list[str]) -> tuple[str | None, float | None]:
-    """The column of follow-up times and the horizon, for an outcome that takes time; both None without."""
+    """The column of follow-up times and the horizon, where the outcome takes time; both None without."""
     with st.expander("The outcome takes time, and some left before", icon=":material/timer:"):
         st.caption(
-            "Then the outcome says whether the event was seen (or follow-up ended without it), and another "
-            "column when. What is predicted is the event by the horizon. Who left before then stays among the "
-            "patients and counts 0, and the others stand for them."
+            "Then the outcome says whether the event was seen, or follow-up ended without it, and another "
+            "column says when. What is predicted is the event by the horizon. Who left before then stays "
+            "among the patients and counts 0, and the others stand for them."
         )
         left, right = st.columns(2)
         time: str | None = left.selectbox(

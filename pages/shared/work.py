@@ -93,12 +93,13 @@ def normalised(study: Study, scores: tuple[np.ndarray, ...]) -> tuple[np.ndarray
 def swept(study: Study) -> Tradeoff:
     """The one-shot sweep under the study's settings, computed once.
 
-    With many tuning patients the first answer is a sample's; a job counts all of them meanwhile.
+    With many tuning patients the first answer is a sample's; a job counts all of them meanwhile. A sample
+    would not know whom patients with censored follow-up stand for: then all are waited for.
     """
     how = study.scoring
     if how not in study.sweeps:
         asked = sweep_arguments(study, grid(study))
-        if len(study.cohort.tuning) > MANY_PATIENTS:
+        if len(study.cohort.tuning) > MANY_PATIENTS and study.cohort.tuning.weight is None:
             scores = replace(asked["contributions"], squares=None)  # no second copy of the train patients
             asked |= {"contributions": scores}
             study.sharpening[how] = study.jobs.start("The exact sweep", sweep_steps, **asked)

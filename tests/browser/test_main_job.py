@@ -60,7 +60,8 @@ def test_the_main_job(page: Page, tmp_path: Path) -> None:
     drag_the_threshold(page)
     press(page, "Retrain along the path")
     expect(page.get_by_text("Chosen:")).to_be_visible()
-    press(page, "Next: export")
+    press(page, "Next: review")
+    page.get_by_role("link", name="Export").click()
     press(page, "Open test and build the bundle")
     with page.expect_download() as download:
         press(page, "Download the bundle")

@@ -74,6 +74,25 @@ def test_the_dense_model_comes_first(name: str, granularity: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "granularity"), PLACES)
+def test_every_candidate_but_the_dense_one_is_recalibrated_on_tuning(name: str, granularity: str) -> None:
+    path, tuning = walked(name, granularity), cohort().tuning
+    dense = path.dense
+    assert not dense.is_recalibrated
+    assert dense.raw_performance == dense.performance
+    share = tuning.outcome.mean()
+    for candidate in path.candidates[1:]:
+        columns = candidate.model.prepared(tuning)
+        raw, right = (model.risks_of(columns)[:, 1] for model in (candidate.raw, candidate.model))
+        np.testing.assert_array_equal(candidate.tuning_risks[:, 1], right)
+        assert right.mean() == pytest.approx(share, abs=1e-7)
+        assert candidate.is_recalibrated
+        assert candidate.raw.network is candidate.model.network
+        assert candidate.raw_performance.auroc == pytest.approx(candidate.performance.auroc, abs=1e-12)
+        order = np.argsort(raw, kind="stable")
+        assert (np.diff(right[order]) >= 0).all()  # nobody changes places
+
+
+@pytest.mark.parametrize(("name", "granularity"), PLACES)
 def test_every_candidate_is_finished_and_of_a_size(name: str, granularity: str) -> None:
     path = walked(name, granularity)
     frame = cohort().test.frame

@@ -13,6 +13,7 @@ from medprune.criteria import CRITERIA
 from medprune.ranking import SCOPES, at_threshold, best, normalise, strongest_paths
 from medprune.removal import Cut, alive_groups, mean_activations, removed_share
 from medprune.scoring import GRANULARITIES
+from medprune.size import size_of
 from medprune.training import fit, prepare
 from tests.makers import patient_cohort, untrained_model
 
@@ -40,7 +41,8 @@ def test_a_path_is_nested_and_its_sizes_fall(
         assert after.sparsity > before.sparsity
         assert after.parameters <= before.parameters
         assert after.size.stored <= before.size.stored
-        assert after.size.bytes <= before.size.bytes
+        # The two operators of a recalibration, which the dense model has not, are the same for all.
+        assert size_of(after.raw).bytes <= size_of(before.raw).bytes
         assert after.features <= before.features
 
 
@@ -60,6 +62,24 @@ def test_the_same_seed_gives_the_same_path(cohort: Cohort, model: RiskModel) -> 
     for a, b in zip(first, second, strict=True):
         np.testing.assert_array_equal(a.tuning_risks, b.tuning_risks)
         assert a.mask.same_as(b.mask)
+
+
+@pytest.mark.parametrize("granularity", GRANULARITIES)
+def test_which_networks_are_on_a_path_does_not_depend_on_recalibration(
+    cohort: Cohort, model: RiskModel, granularity: str
+) -> None:
+    """It comes last and no walk sees it: every network is the same to the last bit without."""
+    how = {"granularity": granularity, "schedule": QUICK}
+    with_it, without = (prune(model, cohort, recalibrate=asked, **how) for asked in (True, False))
+    assert all(one.mask.same_as(other.mask) for one, other in zip(with_it, without, strict=True))
+    assert not with_it.dense.is_recalibrated
+    for one, other in zip(with_it.candidates[1:], without.candidates[1:], strict=True):
+        assert one.is_recalibrated
+        assert not other.is_recalibrated
+        assert one.raw.recalibration == other.model.recalibration
+        assert one.raw_performance == other.performance
+        columns = model.prepared(cohort.tuning)
+        np.testing.assert_array_equal(one.raw.risks_of(columns), other.tuning_risks)
 
 
 def test_another_seed_gives_another_path(cohort: Cohort, model: RiskModel) -> None:

@@ -17,7 +17,7 @@ from medprune.figures.tradeoff import METRIC_NAMES
 from tests.makers import patient_table
 
 REPO = Path(__file__).resolve().parents[2]
-PAGES = ["1_patients", "2_model", "3_contributions", "4_threshold", "5_strategies", "7_export"]
+PAGES = ["1_patients", "2_model", "3_contributions", "4_threshold", "5_strategies", "6_review", "7_export"]
 LONG = 120
 
 

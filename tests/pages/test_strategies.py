@@ -47,6 +47,7 @@ def test_methods_run_side_by_side_and_one_is_taken(ready: AppTest) -> None:
     healthy(ready.button(key="take_strategy").click().run())
     assert "Chosen:" in texts(ready)
     assert "It no longer needs 29 of 30 features" in texts(ready)
+    assert "Its risks were set right on tuning patients" in texts(ready)
     go(ready, "7_export")
     healthy(ready.button(key="build").click().run())
     assert "114 test patients" in texts(ready)

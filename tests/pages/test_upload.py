@@ -5,11 +5,14 @@ from __future__ import annotations
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from medprune.disclosure import FLOOR
+from medprune.flow import measure
 from pages.shared.guide import plain
 from tests.hostile.case import CANARY
 from tests.hostile.tables import csv, patients
 from tests.hostile.workbooks import with_sheets, written
-from tests.pages.test_pages import healthy, texts
+from tests.makers import followed_table
+from tests.pages.test_pages import PAGES, go, healthy, texts, trained
 
 
 def put(app: AppTest, data: bytes, name: str = "mine.csv") -> AppTest:
@@ -107,3 +110,45 @@ def test_a_file_name_is_no_markup(app: AppTest, name: str) -> None:
     put(app, csv(patients()), name)
     assert f"**{plain(name)}**: 60 rows" in texts(app)
     assert name not in texts(app).replace(plain(name), "")
+
+
+def test_an_outcome_that_takes_time_is_read_at_its_horizon(app: AppTest) -> None:
+    table = followed_table(120)
+    early = int(((table["died"] == 0) & (table["days"] < 8)).sum())
+    put(app, csv(table))
+    healthy(app.selectbox(key="outcome_column").set_value("died").run())
+    healthy(app.selectbox(key="time_column").set_value("days").run())
+    app.button(key="use_table").click().run()
+    assert "takes a column of follow" in app.error[0].value
+    app.number_input(key="horizon").set_value(8.0).run()
+    healthy(app.button(key="use_table").click().run())
+    cohort = app.session_state["study"].cohort
+    assert cohort.follow_up.early == early
+    assert len(cohort.all()) == 120
+    assert "unknown at 8" in texts(app)
+    assert f"{early} (" in plain_words(app)
+    app.session_state["study"].floor = FLOOR
+    healthy(app.run())
+    assert "they count 0, and the others stand for them" in plain_words(app)
+    assert f"{early} (" not in plain_words(
+        app
+    )  # two in tuning are without the event: their counts are kept back
+
+
+def plain_words(app: AppTest) -> str:
+    return texts(app).replace("\\", "")
+
+
+def test_every_page_works_with_censored_patients(app: AppTest) -> None:
+    put(app, csv(followed_table(150)))
+    healthy(app.selectbox(key="outcome_column").set_value("died").run())
+    app.selectbox(key="time_column").set_value("days")
+    app.number_input(key="horizon").set_value(8.0).run()
+    healthy(app.button(key="use_table").click().run())
+    trained(app)
+    study = app.session_state["study"]
+    measured = measure(study.model, study.cohort.tuning).performance
+    assert f"{measured.auroc:.3f}" in plain_words(app)
+    for page in PAGES[2:]:
+        go(app, page)
+        assert not app.error, page

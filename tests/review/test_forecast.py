@@ -52,7 +52,7 @@ def test_gradient_and_curvature_are_those_of_brute_force(cohort: Cohort, activat
     made = forecast(model, columns, cohort.tuning.outcome, halves(cohort.tuning), distance=0.7)
     for group, found in zip(halves(cohort.tuning), made.groups, strict=True):
         rows = np.flatnonzero(group.members)
-        loss = MeanLoss(model, columns[rows], cohort.tuning.outcome[rows])
+        loss = MeanLoss(model, columns[rows], cohort.tuning.outcome[rows], np.ones(len(rows)))
         own = model.risks_of(columns[rows])[np.arange(len(rows)), cohort.tuning.outcome[rows]]
         assert float(loss(loss.at)) == pytest.approx(-np.log(own).mean(), rel=1e-5)
         steps = torch.eye(len(loss.at), dtype=torch.float64) * 1e-6
@@ -69,17 +69,30 @@ def test_a_mask_and_normalisation_are_part_of_the_model(cohort: Cohort) -> None:
     model = model_of(cohort, norm="batch")
     model = replace(model, mask=random_mask(model.network, 3, keep=0.7))
     columns = model.prepared(cohort.tuning)
-    loss = MeanLoss(model, columns, cohort.tuning.outcome)
+    loss = MeanLoss(model, columns, cohort.tuning.outcome, np.ones(len(columns)))
     own = model.risks_of(columns)[np.arange(len(columns)), cohort.tuning.outcome]
     assert float(loss(loss.at)) == pytest.approx(-np.log(own).mean(), rel=1e-5)
     hessian = torch.autograd.functional.hessian(loss, loss.at)
     assert loss.curvature() == pytest.approx(float(torch.linalg.eigvalsh(hessian)[-1]), rel=1e-4, abs=1e-8)
 
 
+def test_weights_are_patients_told_several_times(cohort: Cohort) -> None:
+    model = model_of(cohort, activation="tanh")
+    columns, outcome = model.prepared(cohort.tuning), cohort.tuning.outcome
+    times = np.random.default_rng(0).integers(0, 3, len(outcome))
+    rows = np.repeat(np.arange(len(outcome)), times)
+    [group] = halves(cohort.tuning)[:1]
+    [weighted] = forecast(model, columns, outcome, [group], weights=times.astype(float)).groups
+    again = Group(group.name, group.columns, group.members[rows])
+    [told] = forecast(model, columns[rows], outcome[rows], [again]).groups
+    assert weighted.gradient == pytest.approx(told.gradient)
+    assert weighted.curvature == pytest.approx(told.curvature, rel=1e-3)
+
+
 def test_it_bounds_what_small_moves_do(cohort: Cohort) -> None:
     model = model_of(cohort, activation="tanh")
     columns = model.prepared(cohort.tuning)
-    loss = MeanLoss(model, columns, cohort.tuning.outcome)
+    loss = MeanLoss(model, columns, cohort.tuning.outcome, np.ones(len(columns)))
     everybody = [Group("all", ("all",), np.ones(len(columns), dtype=bool))]
     [told] = forecast(model, columns, cohort.tuning.outcome, everybody, distance=0.01).groups
     gained = [

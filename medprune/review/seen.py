@@ -1,0 +1,102 @@
+"""Both models' risks on the reviewed patients, and every figure that comes of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medprune.cohort import Split
+from medprune.performance import BINARY, decisions
+from medprune.review.estimate import Estimate
+from medprune.review.flips import Flips, flips, foretold, moves
+from medprune.review.groups import Grouping
+from medprune.review.limits import Limits
+from medprune.review.multiclass import macro_auroc
+from medprune.review.observed import Observed
+from medprune.review.side_by_side import SideBySide, auroc_of_two, side_by_side
+from medprune.review.subgroups import SubgroupReview, subgroup_changes
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The risks (N, classes) of the dense and the pruned model on a split, and of the latter before its
+    recalibration."""
+
+    split: Split
+    classes: tuple[str, ...]
+    act_at: float
+    dense: Floats
+    pruned: Floats
+    raw: Floats | None
+
+    @property
+    def is_binary(self) -> bool:
+        return len(self.classes) == BINARY
+
+    def sides(self, limits: Limits, prevalence: float | None, seed: int) -> tuple[SideBySide, ...]:
+        return tuple(self._side(klass, limits, prevalence, seed) for klass in self._looked_at())
+
+    def _side(self, klass: int, limits: Limits, prevalence: float | None, seed: int) -> SideBySide:
+        return side_by_side(
+            self._observed(klass, prevalence),
+            self.dense[:, klass],
+            self.pruned[:, klass],
+            self.act_at,
+            raw=None if self.raw is None else self.raw[:, klass],
+            label=self.classes[klass],
+            act_range=limits.act_range,
+            seed=seed,
+        )
+
+    def groups(
+        self, grouping: Grouping, limits: Limits, prevalence: float | None, seed: int
+    ) -> tuple[SubgroupReview, ...]:
+        """What becomes of each group, by class as in :meth:`sides`."""
+        if not len(grouping):
+            return ()
+        return tuple(
+            subgroup_changes(
+                self._observed(klass, prevalence),
+                self.dense[:, klass],
+                self.pruned[:, klass],
+                grouping.groups,
+                self.act_at,
+                allowed=limits.group_loss,
+                fewest=limits.in_a_group,
+                seed=seed,
+            )
+            for klass in self._looked_at()
+        )
+
+    def _looked_at(self) -> list[int]:
+        """One against the others: the positive of two classes, each of more."""
+        return [1] if self.is_binary else list(range(len(self.classes)))
+
+    def _observed(self, klass: int, prevalence: float | None) -> Observed:
+        observed = Observed.of(self.split, klass)
+        return observed if prevalence is None else observed.as_if(prevalence)
+
+    def auroc(self) -> tuple[Estimate, Estimate, Estimate]:
+        """Of the dense model, the pruned one, and the change: the mean over more than two classes."""
+        if self.is_binary:
+            observed, risks = Observed.of(self.split), (self.dense[:, 1], self.pruned[:, 1])
+            return auroc_of_two(observed, *risks)
+        patients = self.split.patients
+        before, after = (macro_auroc(self.split, each) for each in (self.dense, self.pruned))
+        return before.estimate(patients), after.estimate(patients), (after - before).estimate(patients)
+
+    def flips(self) -> Flips:
+        if self.is_binary:
+            weight = Observed.of(self.split).weight
+            event = self.split.outcome == 1
+            return flips(event, self.dense[:, 1], self.pruned[:, 1], self.act_at, weight)
+        return moves(self.split.outcome, decisions(self.dense), decisions(self.pruned))
+
+    def foretold(self) -> float:
+        if not self.is_binary:
+            return float("nan")
+        return foretold(self.dense[:, 1], self.pruned[:, 1], self.act_at)

@@ -1,0 +1,167 @@
+"""Review: what the smaller model does to patients, held against limits that were set before looking."""
+
+import streamlit as st
+
+from medprune.review import Review
+from pages.shared import depth as reading
+from pages.shared import guide, limit_form, reviewing, session
+from pages.shared import review_found as found
+from pages.shared import review_patients as patients
+from pages.shared.guide import PLURAL, plain, share
+from pages.shared.session import Reviewed, Study
+
+
+def nobody_yet() -> None:
+    """No candidate: what to do next."""
+    guide.opening("Review", "**There is no smaller model to review yet.** Take one first.")
+    st.info("Walk the path on Threshold, or run a method on Strategies, and take one of its models.",
+            icon=":material/tune:")  # fmt: skip
+    with st.container(horizontal=True):
+        guide.next_step("pages/4_threshold.py", "Go to Threshold")
+        if st.button("Go to Strategies", icon=":material/compare_arrows:", key="review_to_strategies"):
+            st.switch_page("pages/5_strategies.py")
+
+
+def before(study: Study) -> None:
+    """Limits first, patients after: the form, or what was locked, and the one button."""
+    chosen, path = study.chosen, study.chosen_path
+    guide.opening(
+        "Review",
+        f"What would a model without **{share(chosen.sparsity)} of its {PLURAL[path.granularity]}** do to "
+        f"patients? The **{study.cohort.test.told()}** can tell. First say what may be lost.",
+    )
+    guide.warn_if_unknown(chosen.model)
+    guide.warn_if_few(study.cohort, study.cohort.test)
+    key = f"limits_{study.cohort.table_hash[:8]}"
+    ready = True
+    if study.locked is None:
+        at = limit_form.act_at(study, key)
+        ready = set_limits(study, at, key)
+        st.caption(
+            ":material/lock: All of this is kept, with its hash and the time, before the first test patient "
+            "is opened. It can be loosened afterwards, but that is told and fails the gate."
+        )
+    else:
+        at = limit_form.act_at(study, key)
+        limit_form.loosened(study)
+        limit_form.locked(study)
+        looks(study, at)
+    retrainings(study)
+    foretold(study, at)
+    label = "Open the test patients and review"
+    if st.button(label, type="primary", icon=":material/fact_check:", key="review", disabled=not ready):
+        with guide.sentences(), st.spinner("Writing the files and opening test…"):
+            if at != study.model.act_at:
+                study.use_act_at(at)
+            reviewing.start(study)
+            st.rerun()
+
+
+def set_limits(study: Study, at: float, key: str) -> bool:
+    """The form; whether what it says can be."""
+    with guide.sentences():
+        study.limits = limit_form.ask(study, study.limits, at, key)
+        study.subgroups = limit_form.groups(study, key)
+        return True
+    return False
+
+
+def retrainings(study: Study) -> None:
+    study.refits = int(
+        st.number_input(
+            "Retrainings of the original", 0, 200, study.refits, key="review_refits", width=250,
+            persist_state="session", help="What changes between them would change without pruning too.",
+        )
+    )  # fmt: skip
+
+
+def looks(study: Study, at: float) -> None:
+    """How often test patients were opened, and what opening them again means."""
+    again = reviewing.name_of(study.chosen.model) in study.opened_for
+    models = "1 model has" if study.test_openings == 1 else f"{study.test_openings} models have"
+    said = f"{models} been scored on these test patients. "
+    said += (
+        "This is one of them: reviewing it again is no further look."
+        if again
+        else "This is another one, and counts: each choice made after looking makes the next figure more "
+        "flattering than true."
+    )
+    if at != study.locked.act_at:
+        said += f" The limits were set for acting on {study.locked.act_at:.1%}; another risk is told in G0."
+    st.warning(said, icon=":material/lock_open:")
+
+
+def foretold(study: Study, at: float) -> None:
+    """From tuning patients alone, who is likely to change."""
+    forecast = reviewing.foretell(study, at)
+    if forecast is not None:
+        with st.expander("Who is likely to change? Told by tuning patients", icon=":material/search:"):
+            st.markdown(patients.forecast_told(forecast, "tuning patients", study.floor))
+            st.caption("Nobody is opened for it. People who are near the line change first.")
+
+
+@st.fragment(run_every=1.0)
+def at_work(study: Study, review: Reviewed) -> None:
+    """How far the review is; the page is drawn again when it is done."""
+    if review.job.state not in ("waiting", "running"):
+        st.rerun()
+    events = review.job.events()
+    last = events[-1] if events else {"number": 0, "of": 1, "doing": "Waiting for a free process"}
+    st.progress(last["number"] / max(last["of"], 1), f"{last['doing']}: {review.job.seconds:.0f} s")
+    st.caption("It runs in a process of its own: you can go on meanwhile, and come back.")
+    if st.button("Stop", icon=":material/stop_circle:", key="stop_review"):
+        study.jobs.stop()
+        st.rerun()
+
+
+def failed(study: Study, review: Reviewed) -> None:
+    guide.opening("Review", "**The review ended without a result.**")
+    st.warning(plain(review.job.trouble()), icon=":material/error:")
+    if st.button("Start it again", type="primary", key="review_again"):
+        reviewing.forget_failed(study)
+        st.rerun()
+
+
+def show(study: Study, review: Review) -> None:
+    """The answer first, then the detail."""
+    guide.opening("Review", f"What the smaller model does to the **{study.cohort.test.told()}**, acting on a "
+                  f"risk of {review.act_at:.1%} or more.")  # fmt: skip
+    depth, floor = reading.ask(), study.floor
+    limit_form.loosened(study)
+    guide.warn_if_unknown(review.pruned_model)
+    found.answer(review, floor)
+    found.tiles(review, depth, floor)
+    guide.next_step("pages/7_export.py", "Next: export")
+    found.checks(review, depth, floor)
+    limit_form.locked(study)
+    st.subheader(reading.say("pictures", depth))
+    klass = found.klass_of(review)
+    found.pictures(review, klass, depth, floor)
+    if depth == reading.SCIENTIST:
+        found.figures(review, klass)
+    found.pairs(review)
+    found.subgroups(review, study.locked.subgroups, depth, floor)
+    found.recalibration(review, klass, depth, floor)
+    patients.other_thresholds(review, klass, depth, floor)
+    patients.forecast_after(review, depth, floor)
+    patients.changed(review, depth, floor)
+    patients.one_patient(review, klass, depth, floor)
+
+
+study = session.study()
+guide.needs_model(study, "Review")
+if study.chosen is None or study.chosen_path is None:
+    nobody_yet()
+else:
+    reviewing.collect(study)
+    now = reviewing.reviewed(study)
+    with guide.sentences():
+        if now is None:
+            before(study)
+        elif now.review is not None:
+            show(study, reviewing.current(study))
+        elif now.job.state in ("failed", "stopped"):
+            failed(study, now)
+        else:
+            guide.opening("Review", "The test patients are open. **Both models are being looked at.**")
+            at_work(study, now)

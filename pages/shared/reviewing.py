@@ -1,0 +1,210 @@
+"""The review as the pages call it: limits are locked, test patients opened and counted, a job at work.
+
+A candidate is known by what its network computes, so the same one, chosen again or acted on at another risk,
+is no further look at the test patients.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path as FilePath
+from typing import Any
+
+from medprune import Bundle, Candidate, Path, RiskModel, export
+from medprune.cohort import Split
+from medprune.compaction import compact
+from medprune.errors import BadInput, MedPruneError
+from medprune.flow import Measured, provenance, with_test_opened
+from medprune.model_file import fingerprint
+from medprune.performance import BINARY
+from medprune.review import Evidence, Override, Review, review_steps
+from medprune.review.counted import with_limits
+from medprune.review.evidence import overlap
+from medprune.review.gate import FAIL, NOT_ASSESSABLE
+from medprune.review.nearness import Forecast, forecast
+from pages.shared.session import Finished, Locked, Reviewed, Study
+
+BUNDLE = "medprune-bundle"
+NEEDS_A_NAME = (FAIL, NOT_ASSESSABLE)  # states of the gate that somebody has to answer for
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A bundle that was loaded back: its model, and its files as they were written."""
+
+    model: RiskModel
+    files: dict[str, bytes]
+
+    def file(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+
+def name_of(model: RiskModel) -> str:
+    """A hash of what the model computes; the risk that is acted on has no part in it."""
+    small = compact(model)
+    what = [fingerprint(small), list(small.features), small.recalibration.to_json()]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()
+
+
+def key_of(study: Study) -> tuple[str, float]:
+    """Under which the review of the chosen candidate is kept."""
+    return name_of(study.chosen.model), study.chosen.model.act_at
+
+
+def reviewed(study: Study) -> Reviewed | None:
+    """The review of the chosen candidate at the risk acted on now, done or under way."""
+    return None if study.chosen is None else study.reviews.get(key_of(study))
+
+
+def was_reviewed(study: Study) -> bool:
+    """Whether the chosen candidate was reviewed at any risk: it then leaves with a review, or not at all."""
+    name = name_of(study.chosen.model)
+    return any(known == name for known, _ in study.reviews)
+
+
+# --- before test patients are opened -----------------------------------------------------------------
+
+
+def group_columns(study: Study) -> list[str]:
+    """Columns whose groups can be looked at: features, and what else the table holds, but no identifiers."""
+    features = [feature.name for feature in study.cohort.features]
+    loaded = [str(name) for name in study.cohort.test.subgroups.columns]
+    return list(dict.fromkeys([*features, *loaded]))
+
+
+def foretell(study: Study, act_at: float) -> Forecast | None:
+    """Who would change side, on tuning patients alone; None for more than two classes."""
+    dense, chosen = study.chosen_path.dense, study.chosen
+    if not len(dense.tuning_risks) or dense.tuning_risks.shape[1] > BINARY:
+        return None
+    return forecast(dense.tuning_risks[:, 1], chosen.tuning_risks[:, 1], act_at)
+
+
+def lock(study: Study) -> Locked:
+    """What is set now holds from now on; a second call changes nothing."""
+    if study.locked is None:
+        now = datetime.now(UTC).strftime("%d %b %Y, %H:%M UTC")
+        study.locked = Locked(study.limits, study.model.act_at, study.subgroups, now)
+    return study.locked
+
+
+def open_test(study: Study, candidate: Candidate, parent: RiskModel) -> RiskModel:
+    """Lock the limits, count the opening unless this very model was opened before, and put it on record."""
+    lock(study)
+    name = name_of(candidate.model)
+    before = study.test_openings - (1 if name in study.opened_for else 0)
+    model = with_test_opened(candidate.model, parent=parent, before=before)
+    study.opened_for.add(name)
+    study.test_openings = model.origin.test_openings
+    return model
+
+
+def start(study: Study) -> None:
+    """Open the test patients for the chosen candidate; a job of its own does the review."""
+    chosen, path, cohort = study.chosen, study.chosen_path, study.cohort
+    model = open_test(study, chosen, path.dense.model)
+    with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
+        bundle = export(model, None, FilePath(scratch) / BUNDLE)
+        files = {each.name: each.read_bytes() for each in bundle.folder.iterdir()}
+    evidence = evidence_of(study, bundle.model)
+    job = study.jobs.start(
+        "The review", review_steps, path.dense.model, Artefact(bundle.model, files), with_groups(study),
+        act_at=chosen.model.act_at, cohort=cohort if study.refits else None, limits=study.limits,
+        evidence=evidence, refits=study.refits, **group_settings(study),
+    )  # fmt: skip
+    study.reviews[key_of(study)] = Reviewed(model, job)
+
+
+def evidence_of(study: Study, model: RiskModel) -> Evidence:
+    """What is known of the test patients, the limits and the search, as it stands now."""
+    paths = [*study.paths.values(), *(run.path for run in study.runs if run.path is not None)]
+    return Evidence(
+        overlap=overlap(study.cohort.test, study.chosen_path.dense.model, model),
+        configurations=study.test_openings,
+        searched=sum(len(path) for path in paths) or len(study.chosen_path),
+        locked=study.locked.limits.sha256,
+        loosened=not study.limits.within(study.locked.limits),
+        moved=model.act_at != study.locked.act_at,
+    )
+
+
+# --- subgroups: the seam -----------------------------------------------------------------------------
+
+
+def with_groups(study: Study) -> Split:
+    """The test patients, with the chosen columns as those whose groups are looked at."""
+    test, columns = study.cohort.test, list(study.locked.subgroups)
+    every = {name: (test.frame if name in test.frame else test.subgroups)[name] for name in columns}
+    return replace(test, subgroups=type(test.frame)(every, index=test.frame.index))
+
+
+def group_settings(study: Study) -> dict[str, Any]:
+    """What :func:`review_steps` is told of the groups, beside the split that holds their columns."""
+    return {}
+
+
+# --- afterwards --------------------------------------------------------------------------------------
+
+
+def collect(study: Study) -> None:
+    """Take up the reviews whose jobs are done; the patients are the study's own, not a copy."""
+    for each in study.reviews.values():
+        if each.review is None and each.job.state == "done":
+            found = each.job.result().review
+            each.review = replace(found, split=with_groups(study))
+
+
+def current(study: Study) -> Review | None:
+    """The finished review of the chosen candidate, held against the limits and the looks of now."""
+    found = reviewed(study)
+    if found is None or found.review is None:
+        return None
+    evidence = evidence_of(study, found.opened)
+    if (found.review.limits, found.review.evidence) != (study.limits, evidence):
+        study.finished = None  # a bundle built before tells another story
+        found.review = with_limits(found.review, study.limits, evidence)
+    return found.review
+
+
+def forget_failed(study: Study) -> None:
+    """A review that ended without a result can be started again; the opening stays counted."""
+    study.reviews.pop(key_of(study), None)
+
+
+def override(study: Study, given: Override | None) -> None:
+    """Put on record who takes the model although the gate does not let it pass."""
+    found = reviewed(study)
+    if found is not None and found.review is not None:
+        found.review, study.finished = found.review.overridden(given), None
+
+
+def may_leave(review: Review) -> bool:
+    """Whether a bundle with this review may be downloaded today."""
+    if review.gate not in NEEDS_A_NAME:
+        return True
+    return review.override is not None and review.override.expires >= date.today()
+
+
+def build(study: Study, review: Review) -> None:
+    """Write the bundle of a reviewed candidate, with its review inside; its files are those reviewed."""
+    chosen, path, cohort = study.chosen, study.chosen_path, study.cohort
+    found = reviewed(study)
+    if not may_leave(review):
+        raise BadInput("The gate did not let this model pass; somebody has to answer for it first.")
+    dense, pruned = Measured(*review.dense), Measured(*review.pruned)
+    record = provenance(path, chosen, cohort, dense, pruned) | {"test_openings": study.test_openings}
+    with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
+        written = export(found.opened, None, FilePath(scratch) / BUNDLE, provenance=record)
+        if name_of(written.model) != name_of(review.pruned_model):
+            raise MedPruneError("the bundle is not of the model that was reviewed")
+        bundle = with_review(written, review, path)
+        study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
+
+
+def with_review(bundle: Bundle, review: Review, path: Path) -> Bundle:
+    """The bundle with card, report and review inside: the one place where they are added."""
+    return bundle
