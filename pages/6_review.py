@@ -4,7 +4,7 @@ import streamlit as st
 
 from medprune.review import Review
 from pages.shared import depth as reading
-from pages.shared import guide, limit_form, reviewing, session
+from pages.shared import guide, limit_form, review_groups, reviewing, session
 from pages.shared import review_found as found
 from pages.shared import review_patients as patients
 from pages.shared.guide import PLURAL, plain, share
@@ -46,7 +46,7 @@ def before(study: Study) -> None:
         limit_form.loosened(study)
         limit_form.locked(study)
         looks(study, at)
-    retrainings(study)
+    effort(study)
     foretold(study, at)
     label = "Open the test patients and review"
     if st.button(label, type="primary", icon=":material/fact_check:", key="review", disabled=not ready):
@@ -66,13 +66,23 @@ def set_limits(study: Study, at: float, key: str) -> bool:
     return False
 
 
-def retrainings(study: Study) -> None:
-    study.refits = int(
-        st.number_input(
-            "Retrainings of the original", 0, 200, study.refits, key="review_refits", width=250,
-            persist_state="session", help="What changes between them would change without pruning too.",
-        )
-    )  # fmt: skip
+def effort(study: Study) -> None:
+    """How much is trained anew for the review."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        same = {"persist_state": "session", "width": 250}
+        study.refits = int(
+            st.number_input(
+                "Retrainings of the original", 0, 200, study.refits, key="review_refits",
+                help="What changes between them would change without pruning too.", **same,
+            )
+        )  # fmt: skip
+        study.folds = int(
+            st.number_input(
+                "Folds, where test patients are few", 0, 20, study.folds, key="review_folds",
+                help="Trains and prunes anew in every fold, and looks at all patients who were held out; 0: "
+                "does not. Test patients stay out of it.", **same,
+            )
+        )  # fmt: skip
 
 
 def looks(study: Study, at: float) -> None:
@@ -122,6 +132,17 @@ def failed(study: Study, review: Reviewed) -> None:
         st.rerun()
 
 
+def agreed(study: Study, review: Review) -> None:
+    """Whether somebody has agreed that the removed tests need not be taken."""
+    if not review.removed:
+        return
+    key = f"agreed_{reviewing.name_of(study.chosen.model)[:8]}"
+    said = st.checkbox("Agreed: these tests need not be taken", bool(review.confirmed), key=key)
+    if said != bool(review.confirmed):
+        reviewing.agree(study, review.removed if said else ())
+        st.rerun()
+
+
 def show(study: Study, review: Review) -> None:
     """The answer first, then the detail."""
     guide.opening("Review", f"What the smaller model does to the **{study.cohort.test.told()}**, acting on a "
@@ -131,6 +152,7 @@ def show(study: Study, review: Review) -> None:
     guide.warn_if_unknown(review.pruned_model)
     found.answer(review, floor)
     found.tiles(review, depth, floor)
+    agreed(study, review)
     guide.next_step("pages/7_export.py", "Next: export")
     found.checks(review, depth, floor)
     limit_form.locked(study)
@@ -140,7 +162,8 @@ def show(study: Study, review: Review) -> None:
     if depth == reading.SCIENTIST:
         found.figures(review, klass)
     found.pairs(review)
-    found.subgroups(review, study.locked.subgroups, depth, floor)
+    found.beside(review, klass, depth)
+    review_groups.show(review, klass, depth, floor)
     found.recalibration(review, klass, depth, floor)
     patients.other_thresholds(review, klass, depth, floor)
     patients.forecast_after(review, depth, floor)

@@ -10,7 +10,7 @@ import streamlit as st
 from medprune import Candidate, Cohort, Compression, Path, compression, export
 from medprune.disclosure import safe_count
 from medprune.figures.tradeoff import METRIC_NAMES
-from medprune.flow import Measured, measure, provenance
+from medprune.flow import Measured, measure
 from medprune.performance import BINARY
 from medprune.review import Override, Review
 from medprune.review.gate import FAIL
@@ -26,6 +26,10 @@ CONTENTS = {
     "predict.py": "scores a CSV with numpy, pandas and onnxruntime alone",
     "load_torch.py": "the network in plain PyTorch",
     "provenance.json": "hashes of data and parent model, seed, versions, every setting, the search burden",
+}
+OF_A_REVIEW = {
+    "card.md, report.html": "what the review found, in words and in pictures, to print or to read offline",
+    "review.json": "the same as numbers, with every limit; of no single patient",
 }
 SEVERAL = (
     "Of several classes, the largest risk is the decision; AUROC, AUPRC, F1, sensitivity and specificity are "
@@ -46,7 +50,7 @@ def build(study: Study, cohort: Cohort, chosen: Candidate, path: Path) -> None:
     """Open test once, write the bundle, verify it; nobody has reviewed it."""
     dense, pruned = measure(path.dense.model, cohort.test), measure(chosen.model, cohort.test)
     model = reviewing.open_test(study, chosen, path.dense.model)
-    record = provenance(path, chosen, cohort, dense, pruned) | {"test_openings": study.test_openings}
+    record = reviewing.record(study, dense, pruned)
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
         bundle = export(model, None, FilePath(scratch) / reviewing.BUNDLE, provenance=record)
         study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
@@ -168,7 +172,7 @@ def show(finished: Finished, path: Path, cohort: Cohort, review: Review | None) 
         st.caption(SEVERAL)
     guide.table(compared(dense, pruned), key="test_patients")
     st.subheader("What is in the bundle")
-    for name, about in CONTENTS.items():
+    for name, about in (CONTENTS | ({} if review is None else OF_A_REVIEW)).items():
         st.markdown(f"- `{name}`: {about}")
     st.code("python predict.py PATIENTS.csv RISKS.csv", language="shell")
     smaller_still(finished, cohort)

@@ -17,6 +17,7 @@ from medprune.review.floor import Floor
 NAMES = ("original", "smaller model")
 COLOURS = (REMOVED, KEPT)
 DASHES = ("dash", "solid")  # told apart without colour too
+LINE = "#8B95A1"  # seen on light and on dark
 COARSE = 4  # bins taken together where small counts are hidden
 MOST_FEATURES = 15
 SIDES = {
@@ -102,6 +103,7 @@ def _act_line(shown: go.Figure, at: float) -> None:
         x=at,
         line_width=1,
         line_dash="dash",
+        line_color=LINE,
         annotation_text=f"act at {at:.0%}",
         annotation_position="top right",
     )
@@ -148,8 +150,8 @@ def risk_distribution(curves: Curves, floor: int = 0) -> go.Figure:
 
 
 def flip_bars(per_1000: Mapping[str, float], floor: Floor | None) -> go.Figure:
-    """Of a thousand patients, who is handled differently, by what that does; the line at the foot is how many
-    a retraining of the original changes anyway."""
+    """Of a thousand patients, who is handled differently, by what that does; the diamond is how many a
+    retraining of the original changes anyway."""
     total = sum(per_1000.values())
     rows = [*per_1000.items(), ("all", total)][::-1]
     names = SIDES | {"all": "handled differently in all"}
@@ -171,13 +173,16 @@ def flip_bars(per_1000: Mapping[str, float], floor: Floor | None) -> go.Figure:
         rate, low, high = (1000 * value for value in (floor.rate, floor.low, floor.high))
         shown.add_scatter(
             x=[rate],
-            y=[names["all"]],
+            y=["retraining the original"],
             mode="markers",
-            name=f"retraining the original ({low:.0f} to {high:.0f})",
+            name=f"retraining: mean, least and most ({rate:.0f}, {low:.0f} to {high:.0f})",
             error_x={"array": [high - rate], "arrayminus": [rate - low], "thickness": 2, "width": 8},
             marker={"size": 11, "symbol": "diamond", "color": SECOND},
             hovertemplate="%{x:.0f}<extra>retraining the original</extra>",
         )
+    shown.update_yaxes(
+        categoryorder="array", categoryarray=["retraining the original", *(names[n] for n, _ in rows)]
+    )
     shown.update_xaxes(rangemode="tozero")
     return shown
 

@@ -28,13 +28,13 @@ HEADS = {
 FEW_FLIPS = "Few patients are handled differently; how many is not shown, as small counts are hidden."
 SAID = {  # the same thing for either reader
     "auroc": ("Ranking (AUROC)", "AUROC"),
-    "net_benefit": ("Worth (net benefit)", "Net benefit"),
-    "missed": ("Newly missed, of 1,000", "Missed (event ↓), of 1,000"),
-    "caught": ("Newly caught, of 1,000", "Caught (event ↑), of 1,000"),
-    "moved_missed": ("Newly put wrong, of 1,000", "Right to wrong, of 1,000"),
-    "moved_caught": ("Newly put right, of 1,000", "Wrong to right, of 1,000"),
-    "spared": ("Tests no longer needed", "Inputs removed"),
-    "checks": ("Nine questions to this model", "The gate, G0 to G8"),
+    "net_benefit": ("Worth of acting", "Net benefit"),
+    "missed": ("Newly missed", "Missed (event ↓)"),
+    "caught": ("Newly caught", "Caught (event ↑)"),
+    "moved_missed": ("Newly put wrong", "Right to wrong"),
+    "moved_caught": ("Newly put right", "Wrong to right"),
+    "spared": ("Tests spared", "Inputs removed"),
+    "checks": ("What was asked of this model", "The gate, G0 to G8"),
     "pictures": ("In pictures", "Calibration, net benefit, risk distribution, reclassification"),
     "calibration": (
         "On the dotted line, patients who were given a risk had the event just as often. Above it the model "
@@ -84,10 +84,22 @@ def few_flips(review: Review, floor: int) -> bool:
     return any(0 < count <= floor for count in counts)
 
 
+def few_in_groups(review: Review, floor: int) -> bool:
+    """Whether a group has a count that is too small to be shown."""
+    return any(
+        0 < count <= floor
+        for found in review.groups
+        for group in found.groups
+        for count in (group.patients, group.events, group.others, group.missed, group.caught)
+    )
+
+
 def told(check: Check, review: Review, floor: int) -> str:
     """A check's sentence, without counts that are hidden here."""
     if check.id == "G4" and few_flips(review, floor):
         return FEW_FLIPS
+    if check.id == "G3" and few_in_groups(review, floor):
+        return f"Groups by their state: {check.state}. Counts of some are small, and none is shown."
     sentence = check.sentence
     for side in review.sides:
         for count in (side.events, side.others):

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from medprune.markup import seen
 from medprune.performance import BINARY
 from medprune.review import Limits
 from medprune.review.curves import AT_MOST, usual_range
@@ -93,7 +94,7 @@ def few(study: Study, now: Limits, acted_on: float, key: str) -> dict[str, Any]:
         )  # fmt: skip
     required = st.multiselect(
         NAMES["required"], list(study.model.features), [n for n in now.required if n in study.model.features],
-        key=f"{key}_required", placeholder="none", persist_state="session",
+        key=f"{key}_required", placeholder="none", format_func=seen, persist_state="session",
         help="A model that does without one of them fails.",
     )  # fmt: skip
     unmoved = [low, high] == [round(100 * risk, 1) for risk in usual]
@@ -122,7 +123,7 @@ def groups(study: Study, key: str) -> tuple[str, ...]:
     return tuple(
         st.multiselect(
             "Groups of patients to look at, by", reviewing.group_columns(study), list(study.subgroups),
-            key=f"{key}_groups", placeholder="no column", persist_state="session",
+            key=f"{key}_groups", placeholder="no column", format_func=seen, persist_state="session",
             help="Chosen before looking: a group that is found afterwards proves nothing.",
         )
     )  # fmt: skip
@@ -170,10 +171,10 @@ def locked(study: Study) -> None:
             asked = ask(study, study.limits, set_before.act_at, f"later_{study.cohort.table_hash[:8]}")
             row = st.container(horizontal=True)
             if row.button("Hold the review against these limits", key="use_limits"):
-                study.limits = asked
+                reviewing.use_limits(study, asked)
                 st.rerun()
             if study.limits != set_before.limits and row.button("Back to those set before", key="old_limits"):
-                study.limits = set_before.limits
+                reviewing.use_limits(study, set_before.limits)
                 st.rerun()
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from medprune.figures import calibration_plot, decision_curves, flip_bars, risk_distribution
+from medprune.markup import seen
 from medprune.review import Review
 from medprune.review.counted import changed_sides, per_1000
 from medprune.review.estimate import Estimate
@@ -16,7 +17,6 @@ from pages.shared import guide
 from pages.shared.depth import FEW_FLIPS, HEADS, MARKS, SCIENTIST, few_flips, in_detail, say, told
 from pages.shared.guide import Tile, plain
 
-WIDE = 210
 AFTER = {
     PASS: "No evidence of harm beyond the limits you set, in these data. ",
     WARN: "Read what is marked before you go on. ",
@@ -51,11 +51,11 @@ def tiles(review: Review, depth: str, floor: int) -> None:
     for name in ("missed", "caught"):
         label = say(name if review.is_binary else f"moved_{name}", depth)
         found = per_1000(review, sides[name])
-        note = f"95% CI {found.low:.0f} to {found.high:.0f}"
+        note = f"of 1,000; 95% CI {found.low:.0f} to {found.high:.0f}"
         shown.append(Tile(label, "hidden") if few else Tile(label, f"{found.value:.0f}", note=note))
     before = len(review.dense_model.features)
     shown.append(Tile(say("spared", depth), f"{len(review.removed)}", note=f"of {before}"))
-    guide.tiles(shown, WIDE)
+    guide.tiles(shown)
     if review.removed:
         st.markdown(f"**It no longer needs:** {', '.join(plain(name) for name in review.removed)}.")
 
@@ -85,7 +85,7 @@ def klass_of(review: Review) -> int:
         return 1
     picked: int = st.selectbox(
         "Class, against the others", range(len(review.classes)),
-        format_func=lambda k: plain(review.classes[k]), key="review_class",
+        format_func=lambda k: seen(review.classes[k]), key="review_class",
     )  # fmt: skip
     return picked
 
@@ -132,21 +132,6 @@ def flips(review: Review, depth: str, floor: int) -> None:
         key="flips", alt="Of 1,000 patients, how many are handled differently, by what that does.",
     )  # fmt: skip
     st.caption(say("flips", depth))
-
-
-def subgroups(review: Review, chosen: tuple[str, ...], depth: str, floor: int) -> None:
-    """What becomes of each group of patients: the one place where a review's groups are shown."""
-    st.subheader(say("groups", depth))
-    if not chosen:
-        st.info(
-            "No column was chosen before looking, so nothing can be said about any group of patients.",
-            icon=":material/groups:",
-        )
-        return
-    st.info(
-        f"Chosen before looking: groups by {', '.join(plain(name) for name in chosen)}.",
-        icon=":material/groups:",
-    )
 
 
 def recalibration(review: Review, klass: int, depth: str, floor: int) -> None:
@@ -224,3 +209,26 @@ def pairs(review: Review) -> None:
     ]
     guide.table(pd.DataFrame(rows), key="pairs")
     st.caption("AUROC of each pair of classes (Hand and Till, 2001).")
+
+
+def beside(review: Review, klass: int, depth: str) -> None:
+    """What a statistician would pick instead, and what the procedure does out of fold."""
+    place = 0 if review.is_binary else klass
+    if review.comparators:
+        logistic = review.comparators[place].figures
+        st.subheader("A simpler model beside it")
+        st.markdown(
+            "A logistic regression on the inputs that the smaller model needs reaches an AUROC of "
+            f"**{number(logistic['auroc'].value)}** and a net benefit of "
+            f"**{number(logistic['net_benefit'].value)}** on the same patients."
+        )
+    if review.pooled:
+        side = review.pooled[place]
+        st.subheader("Out of fold, as these patients are few" if depth != SCIENTIST else "Pooled out-of-fold")
+        st.markdown(
+            f"Trained and pruned anew in folds of the other patients ({side.events:,} of {side.rows:,} "
+            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}** and net benefit by "
+            f"**{_with_interval(side.change['net_benefit'])}**; the calibration slope is "
+            f"**{_with_interval(side.pruned['slope'], plus=False)}**."
+        )
+        st.caption("This is of the procedure and not of this model. It stands beside the gate, never in it.")

@@ -10,6 +10,7 @@ import streamlit as st
 
 from medprune.disclosure import safe_count
 from medprune.figures import decision_curves, patient_bars
+from medprune.markup import seen
 from medprune.review import Review
 from medprune.review.counted import elsewhere
 from medprune.review.nearness import Forecast, forecast
@@ -18,7 +19,7 @@ from medprune.review.wording import interval, number, signed
 from pages.shared import guide
 from pages.shared.depth import say
 from pages.shared.guide import Tile, plain, share
-from pages.shared.review_found import WIDE, side_of
+from pages.shared.review_found import side_of
 
 WHAT_HAPPENS = {
     "missed": "newly missed",
@@ -32,6 +33,7 @@ HIDDEN_HERE = (
     "counts” off, in the sidebar."
 )
 MISSING = "(missing)"
+ANOTHER = 0  # no row has this number
 
 
 @st.fragment
@@ -55,7 +57,7 @@ def other_thresholds(review: Review, klass: int, depth: str, floor: int) -> None
     guide.tiles(
         [
             *(
-                Tile(f"{title}, of 1,000", "hidden" if few else f"{flips.per_1000(count):.0f}")
+                Tile(title, "hidden" if few else f"{flips.per_1000(count):.0f}", note="of 1,000")
                 for title, count in (
                     ("Newly missed", flips.missed),
                     ("Newly caught", flips.caught),
@@ -69,8 +71,7 @@ def other_thresholds(review: Review, klass: int, depth: str, floor: int) -> None
                 signed(found.change.value),
                 note=f"was {number(found.dense.value)}; 95% CI {interval(found.change)}",
             ),
-        ],
-        WIDE,
+        ]
     )
     if found.pruned.value < max(found.everybody, 0.0):
         who = "everybody" if found.everybody > 0 else "nobody"
@@ -171,10 +172,10 @@ def pick(review: Review) -> int | None:
     by_row = {int(row) + 1: place for place, row in enumerate(review.split.rows)}
     line = st.container(horizontal=True, vertical_alignment="bottom")
     chosen = line.selectbox(
-        "Patient", [*rows, None], key="what_if_patient", width=360,
-        format_func=lambda row: "another row of the table" if row is None else f"row {row}: {kinds[row]}",
+        "Patient", [*rows, ANOTHER], key="what_if_patient", width=360,
+        format_func=lambda row: "another row of the table" if row == ANOTHER else f"row {row}: {kinds[row]}",
     )  # fmt: skip
-    if chosen is None:
+    if chosen == ANOTHER:
         first = min(by_row)
         chosen = int(line.number_input("Row number", 1, None, first, key="what_if_row", width=180))
     if chosen not in by_row:
@@ -212,7 +213,7 @@ def _field(name: str, value: Any, labels: tuple[str, ...] | None, key: str) -> A
         return np.nan if given is None else given
     options = list(dict.fromkeys([*([] if missing else [str(value)]), *labels, MISSING]))
     at = options.index(MISSING) if missing else 0
-    picked = st.selectbox(plain(name), options, at, key=key, width=200)
+    picked = st.selectbox(plain(name), options, at, format_func=seen, key=key, width=200)
     return None if picked == MISSING else picked
 
 

@@ -14,18 +14,20 @@ from datetime import UTC, date, datetime
 from pathlib import Path as FilePath
 from typing import Any
 
-from medprune import Bundle, Candidate, Path, RiskModel, export
-from medprune.cohort import Split
+from medprune import Bundle, Candidate, RiskModel, export
+from medprune.bundle import add_review
 from medprune.compaction import compact
-from medprune.errors import BadInput, MedPruneError
+from medprune.errors import BadInput
 from medprune.flow import Measured, provenance, with_test_opened
 from medprune.model_file import fingerprint
 from medprune.performance import BINARY
-from medprune.review import Evidence, Override, Review, review_steps
+from medprune.review import Evidence, Limits, Override, Review, review_steps
 from medprune.review.counted import with_limits
+from medprune.review.evidence import lock as locked
 from medprune.review.evidence import overlap
 from medprune.review.gate import FAIL, NOT_ASSESSABLE
 from medprune.review.nearness import Forecast, forecast
+from medprune.review.pooled import Procedure
 from pages.shared.session import Finished, Locked, Reviewed, Study
 
 BUNDLE = "medprune-bundle"
@@ -38,6 +40,11 @@ class Artefact:
 
     model: RiskModel
     files: dict[str, bytes]
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.files["provenance.json"])
+        return found
 
     def file(self, name: str) -> bytes | None:
         return self.files.get(name)
@@ -103,18 +110,28 @@ def open_test(study: Study, candidate: Candidate, parent: RiskModel) -> RiskMode
     return model
 
 
+def record(study: Study, dense: Measured | None = None, pruned: Measured | None = None) -> dict[str, Any]:
+    """What the chosen candidate's bundle says of where it comes from, and of what was set before looking."""
+    made = provenance(study.chosen_path, study.chosen, study.cohort, dense, pruned)
+    made["test_openings"] = study.test_openings
+    if study.locked is not None:
+        made["limits"] = locked(study.locked.limits, study.locked.act_at)
+    return made
+
+
 def start(study: Study) -> None:
     """Open the test patients for the chosen candidate; a job of its own does the review."""
     chosen, path, cohort = study.chosen, study.chosen_path, study.cohort
     model = open_test(study, chosen, path.dense.model)
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
-        bundle = export(model, None, FilePath(scratch) / BUNDLE)
+        bundle = export(model, None, FilePath(scratch) / BUNDLE, provenance=record(study))
         files = {each.name: each.read_bytes() for each in bundle.folder.iterdir()}
-    evidence = evidence_of(study, bundle.model)
+    artefact = Artefact(bundle.model, files)
     job = study.jobs.start(
-        "The review", review_steps, path.dense.model, Artefact(bundle.model, files), with_groups(study),
-        act_at=chosen.model.act_at, cohort=cohort if study.refits else None, limits=study.limits,
-        evidence=evidence, refits=study.refits, **group_settings(study),
+        "The review", review_steps, path.dense.model, artefact, cohort.test,
+        act_at=chosen.model.act_at, cohort=cohort, limits=study.limits, refits=study.refits,
+        evidence=evidence_of(study, bundle.model), subgroups=study.locked.subgroups,
+        procedure=Procedure.of(artefact.provenance, folds=study.folds),
     )  # fmt: skip
     study.reviews[key_of(study)] = Reviewed(model, job)
 
@@ -132,21 +149,6 @@ def evidence_of(study: Study, model: RiskModel) -> Evidence:
     )
 
 
-# --- subgroups: the seam -----------------------------------------------------------------------------
-
-
-def with_groups(study: Study) -> Split:
-    """The test patients, with the chosen columns as those whose groups are looked at."""
-    test, columns = study.cohort.test, list(study.locked.subgroups)
-    every = {name: (test.frame if name in test.frame else test.subgroups)[name] for name in columns}
-    return replace(test, subgroups=type(test.frame)(every, index=test.frame.index))
-
-
-def group_settings(study: Study) -> dict[str, Any]:
-    """What :func:`review_steps` is told of the groups, beside the split that holds their columns."""
-    return {}
-
-
 # --- afterwards --------------------------------------------------------------------------------------
 
 
@@ -155,7 +157,7 @@ def collect(study: Study) -> None:
     for each in study.reviews.values():
         if each.review is None and each.job.state == "done":
             found = each.job.result().review
-            each.review = replace(found, split=with_groups(study))
+            each.review = replace(found, split=study.cohort.test)
 
 
 def current(study: Study) -> Review | None:
@@ -168,6 +170,26 @@ def current(study: Study) -> Review | None:
         study.finished = None  # a bundle built before tells another story
         found.review = with_limits(found.review, study.limits, evidence)
     return found.review
+
+
+def use_limits(study: Study, limits: Limits) -> None:
+    """Hold the reviews against other limits; those of subgroups are counted again, by a job."""
+    of_groups = ("group_loss", "in_a_group")
+    again = [name for name in of_groups if getattr(limits, name) != getattr(study.limits, name)]
+    study.limits = limits
+    if not again or not study.locked.subgroups:
+        return
+    mine = reviewed(study)
+    study.reviews = {key: each for key, each in study.reviews.items() if each.review is None}
+    if mine is not None and mine.review is not None:
+        start(study)
+
+
+def agree(study: Study, inputs: tuple[str, ...]) -> None:
+    """Put on record that these tests need not be taken any more."""
+    found = reviewed(study)
+    if found is not None and found.review is not None and found.review.confirmed != inputs:
+        found.review, study.finished = replace(found.review, confirmed=inputs), None
 
 
 def forget_failed(study: Study) -> None:
@@ -191,20 +213,18 @@ def may_leave(review: Review) -> bool:
 
 def build(study: Study, review: Review) -> None:
     """Write the bundle of a reviewed candidate, with its review inside; its files are those reviewed."""
-    chosen, path, cohort = study.chosen, study.chosen_path, study.cohort
-    found = reviewed(study)
+    chosen, path, found = study.chosen, study.chosen_path, reviewed(study)
     if not may_leave(review):
         raise BadInput("The gate did not let this model pass; somebody has to answer for it first.")
     dense, pruned = Measured(*review.dense), Measured(*review.pruned)
-    record = provenance(path, chosen, cohort, dense, pruned) | {"test_openings": study.test_openings}
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
-        written = export(found.opened, None, FilePath(scratch) / BUNDLE, provenance=record)
-        if name_of(written.model) != name_of(review.pruned_model):
-            raise MedPruneError("the bundle is not of the model that was reviewed")
-        bundle = with_review(written, review, path)
+        place = FilePath(scratch) / BUNDLE
+        bundle = with_review(
+            export(found.opened, None, place, provenance=record(study, dense, pruned)), review
+        )
         study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
 
 
-def with_review(bundle: Bundle, review: Review, path: Path) -> Bundle:
+def with_review(bundle: Bundle, review: Review) -> Bundle:
     """The bundle with card, report and review inside: the one place where they are added."""
-    return bundle
+    return add_review(bundle, review)

@@ -200,6 +200,7 @@ class Study:
     locked: Locked | None = None
     subgroups: tuple[str, ...] = ()  # columns, as long as nothing is locked
     refits: int = REFITS  # of the dense network, for the noise floor
+    folds: int = 5  # out of fold, where test patients are too few; 0: none
     reviews: dict[tuple[str, float], Reviewed] = field(default_factory=dict)  # by model and risk acted on
     prices: Prices = field(default_factory=Prices)
     jobs: Jobs = field(default_factory=Jobs)

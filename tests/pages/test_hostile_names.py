@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.hostile.names import NAMES
 from tests.pages.test_pages import REPO, go, healthy, trained, uploaded
+from tests.pages.test_review import finished
 
 # Drawn as plain text by the browser (looked at in Chromium): kind of element, field.
 PLAIN = {
@@ -108,6 +109,15 @@ def test_no_page_shows_a_name_as_markup(app: AppTest) -> None:
     clean(go(app, "5_strategies"))
     clean(go(app, "7_export"))
     clean(app.button(key="build").click().run())
+    clean(go(app, "6_review"))
+    app.number_input(key="review_refits").set_value(0)
+    app.number_input(key="review_folds").set_value(0)
+    clean(app.button(key="review").click().run())
+    clean(finished(app))
+    clean(app.segmented_control(key="depth").set_value("Data scientist").run())
+    app.selectbox(key="what_if_patient").set_value(0)
+    clean(app.run())
+    clean(go(app, "7_export"))
 
 
 def test_the_search_finds_what_it_looks_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import time
 import zipfile
@@ -50,6 +51,7 @@ def finished(app: AppTest) -> AppTest:
 def quick(app: AppTest, refits: int = 1) -> AppTest:
     go(app, "6_review")
     app.number_input(key="review_refits").set_value(refits)
+    app.number_input(key="review_folds").set_value(0)
     return healthy(app.run())
 
 
@@ -82,6 +84,7 @@ def ready(app: AppTest, chosen: tuple[Cohort, Path, Table]) -> AppTest:
     study = study_of(app)
     study.use_table(table, cohort)
     study.use_model(path.dense.model, [])
+    study.paths[study.scoring] = path
     study.choose(path.candidates[-1], path)
     return app
 
@@ -90,13 +93,15 @@ def ready(app: AppTest, chosen: tuple[Cohort, Path, Table]) -> AppTest:
 def once(chosen: tuple[Cohort, Path, Table]) -> Review:
     """The review of the smallest model, made once."""
     cohort, path, _ = chosen
-    return review(path.dense.model, path.candidates[-1].model, cohort.test, cohort=cohort, refits=1)
+    how = {"cohort": cohort, "refits": 1, "subgroups": ("mean texture",)}
+    return review(path.dense.model, path.candidates[-1].model, cohort.test, **how)
 
 
 @pytest.fixture
 def looked(ready: AppTest, once: Review) -> AppTest:
     """A study whose chosen model is reviewed."""
     study = study_of(ready)
+    study.subgroups = ("mean texture",)
     opened = reviewing.open_test(study, study.chosen, study.model)
     study.reviews[reviewing.key_of(study)] = Reviewed(opened, Done(), once)
     return go(ready, "6_review")
@@ -198,6 +203,28 @@ def reviews_of(app: AppTest) -> list[Review]:
     return [each.review for each in study_of(app).reviews.values()]
 
 
+def test_groups_were_chosen_before(looked: AppTest) -> None:
+    assert any("every group" in chart.proto.alt for chart in looked.get("plotly_chart"))
+    assert "not a pass" in texts(looked)
+    study_of(looked).floor = 10
+    healthy(looked.run())
+    assert not any("every group" in chart.proto.alt for chart in looked.get("plotly_chart"))
+    [shown] = [frame.value for frame in looked.dataframe if "group" in frame.value.columns]
+    assert list(shown.columns) == ["group", "state", "change in sensitivity", "change in net benefit"]
+
+
+def test_what_goes_has_to_be_agreed_to(looked: AppTest) -> None:
+    assert review_of(looked).removed, "or this test says nothing"
+    [box] = [each for each in looked.checkbox if each.label.startswith("Agreed")]
+    assert "confirm that it may do without" in texts(looked)
+    healthy(box.check().run())
+    assert review_of(looked).confirmed == review_of(looked).removed
+    assert "confirm that it may do without" not in texts(looked)
+    [box] = [each for each in looked.checkbox if each.label.startswith("Agreed")]
+    healthy(box.uncheck().run())
+    assert review_of(looked).confirmed == ()
+
+
 def test_loosened_limits_are_told_and_fail(looked: AppTest) -> None:
     ready = looked
     study = study_of(ready)
@@ -238,7 +265,8 @@ def test_patients_leave_only_when_asked_twice(looked: AppTest) -> None:
 
 def test_single_patients_are_not_shown_where_small_counts_are_hidden(looked: AppTest) -> None:
     ready = looked
-    healthy(ready.toggle(key="floor").set_value(True).run())
+    study_of(ready).floor = 10
+    healthy(ready.run())
     assert "single patients with them" in texts(ready)
     assert not [each for each in ready.dataframe if "row" in each.value.columns]
     missed = next(tile for tile in ready.metric if "missed" in tile.label.lower())
@@ -252,7 +280,7 @@ def test_what_if_for_one_patient(looked: AppTest) -> None:
     ready = looked
     review = review_of(ready)
     row = int(review.split.rows[0]) + 1
-    ready.selectbox(key="what_if_patient").set_value(None)
+    ready.selectbox(key="what_if_patient").set_value(0)
     healthy(ready.run())
     healthy(ready.number_input(key="what_if_row").set_value(row).run())
     risk = next(tile.value for tile in ready.metric if tile.label == "Original: risk")
@@ -285,7 +313,13 @@ def test_a_model_that_did_not_pass_leaves_with_a_name_only(looked: AppTest) -> N
     assert study.test_openings == 1, "the review had opened them"
     assert study.finished is not None
     with zipfile.ZipFile(io.BytesIO(study.finished.zip)) as archive:
-        assert any(name.endswith("model.onnx") for name in archive.namelist())
+        names = {name.rpartition("/")[2]: name for name in archive.namelist()}
+        assert {"model.onnx", "card.md", "report.html", "review.json"} <= set(names)
+        assert "Shadow mode only" in archive.read(names["card.md"]).decode()
+        told = json.loads(archive.read(names["review.json"]))
+        limits = json.loads(archive.read(names["provenance.json"]))["limits"]
+    assert told["override"]["reason"] == "Shadow mode only"
+    assert limits["sha256"] == study.locked.limits.sha256 == told["limits"]["sha256"]
     healthy(go(ready, "6_review"))
     found = next(iter(study_of(ready).reviews.values()))
     over = replace(found.review.override, expires=found.review.override.expires.replace(year=2020))

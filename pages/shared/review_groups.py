@@ -1,0 +1,73 @@
+"""What becomes of each group of patients: in words, as a forest, and in full for who wants it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from medprune.figures import group_forest
+from medprune.review import Review
+from medprune.review.gate import NOT_ASSESSABLE, PASS
+from medprune.review.group_words import told_of, told_of_chance
+from medprune.review.measures import MEASURES
+from medprune.review.subgroups import GroupReview, SubgroupReview
+from medprune.review.wording import interval, signed
+from pages.shared import guide
+from pages.shared.depth import MARKS, SCIENTIST, say
+from pages.shared.guide import plain
+
+MOST_TOLD = 6
+
+
+def show(review: Review, klass: int, depth: str, floor: int) -> None:
+    """The groups that were chosen before looking, or that none were."""
+    st.subheader(say("groups", depth))
+    if not review.groups:
+        st.info(
+            "No column was chosen before looking, so nothing can be said about any group of patients.",
+            icon=":material/groups:",
+        )
+        return
+    found = review.groups[0 if review.is_binary else klass]
+    if floor:
+        st.info(
+            "Small counts are hidden, and those of groups with them: their states and changes stand here.",
+            icon=":material/visibility_off:",
+        )
+        guide.table(changes(found), key="groups")
+        return
+    for group in telling(found):
+        st.markdown(f"{MARKS[group.state]} {plain(told_of(group, found))}")
+    measure = st.selectbox(
+        "Figure", list(MEASURES), list(MEASURES).index("sensitivity"), key="group_figure", width=280,
+        format_func=lambda name: MEASURES[name].title,
+    )  # fmt: skip
+    guide.chart(
+        group_forest(found, measure), key="groups_forest",
+        alt=f"The change of {MEASURES[measure].title} in every group, with its interval.",
+    )  # fmt: skip
+    for note in review.grouping:
+        st.caption(plain(note))
+    if depth == SCIENTIST:
+        st.markdown(plain(told_of_chance(found)))
+        guide.table(found.table().round(4), key="groups")
+
+
+def telling(found: SubgroupReview) -> list[GroupReview]:
+    """The groups that are not well, the worst first; those too small to assess after them."""
+    order = [group for group in found.groups if group.state not in (PASS, NOT_ASSESSABLE)]
+    small = [g for g in found.groups if g.state == NOT_ASSESSABLE and len(g.columns) == 1]
+    return [*order, *small][:MOST_TOLD]
+
+
+def changes(found: SubgroupReview) -> pd.DataFrame:
+    """Every group without a count."""
+    rows = []
+    for group in found.groups:
+        row = {"group": group.name, "state": group.state}
+        for name in ("sensitivity", "net_benefit"):
+            band = group.changes[name].band
+            known = f"{signed(band.value)} ({interval(band)})" if band.is_known else "unknown"
+            row[f"change in {MEASURES[name].told}"] = known
+        rows.append(row)
+    return pd.DataFrame(rows)
