@@ -23,7 +23,7 @@ BATCH = 65_536  # patients in one forward pass: bounds memory on large tables
 
 @dataclass(frozen=True)
 class Recalibration:
-    """Maps logits z to ``slope * z + intercepts``; the identity until a review fits it on tuning."""
+    """Maps logits z to ``slope * z + intercepts``; the identity until it is fitted on tuning."""
 
     slope: float = 1.0
     intercepts: tuple[float, ...] = ()

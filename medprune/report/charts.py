@@ -39,9 +39,10 @@ def calibration_chart(side: SideBySide, name: str) -> Markup:
         (0, top),
         "Risk that the model gives",
         "Share with the event",
-        height=340,
+        height=350,
         x_percent=True,
         y_percent=True,
+        top=44,
     )
     made.curve([0, top], [0, top], "ideal")
     if curves.at < top:
@@ -77,9 +78,10 @@ def decision_chart(side: SideBySide, name: str) -> Markup:
         (-0.25 * highest, 1.08 * highest),
         "Risk that is acted on",
         "Net benefit",
-        width=460,
-        height=340,
+        width=420,
+        height=350,
         x_percent=True,
+        top=44,
     )
     made.band(*curves.range)
     made.upright_at(curves.at, f"act at {curves.at:.0%}")

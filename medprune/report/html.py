@@ -11,16 +11,27 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from medprune.disclosure import FLOOR
-from medprune.report import charts, fields, sections, svg, verdict
+from medprune.report import charts, fields, groups, sections, svg, verdict
 from medprune.report.about import About
 from medprune.report.card import answers_to
-from medprune.report.facts import Known, limits, override, reviewed, search_burden, settings_rows
+from medprune.report.facts import (
+    Known,
+    kind_of_test,
+    limits,
+    override,
+    reviewed,
+    search_burden,
+    settings_rows,
+)
 from medprune.report.held_back import NOTE, too_few
 from medprune.report.network import network_svg, summary
 from medprune.report.scorecard import Curve, Scorecard, scorecard
+from medprune.report.tables import Table
 from medprune.report.words import NOT_PROVIDED, shown
 from medprune.review import Review
-from medprune.review.side_by_side import SideBySide
+from medprune.review.calibration import SMOOTHER
+from medprune.review.resampled import BY_SPLINES
+from medprune.review.side_by_side import DRAWS, SideBySide
 
 TEMPLATE, STYLE = "report.html.txt", "report.css.txt"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -92,8 +103,14 @@ def _context(known: Known) -> dict[str, Any]:
         "flips": sections.flips_table(known),
         "floor_chart": charts.floor_chart(review, "floor") if known.flips.total_shown else None,
         "flips_notes": [t for t in (sections.raw_flips_told(known), sections.forecast_told(known)) if t],
-        "groups": sections.groups_table(known),
+        "groups": groups.group_tables(known),
+        "group_charts": [groups.group_chart(known, place) for place in range(len(review.groups))],
+        "grouping": review.grouping,
         "pairs": sections.pairs_table(known),
+        "pooled": [_pooled(known, side) for side in review.pooled],
+        "draws": DRAWS,
+        "smoother": BY_SPLINES if review.split.weight is not None or review.prevalence else SMOOTHER,
+        "kind_of_test": kind_of_test(known),
         "limits": sections.limits_table(review.limits),
         "limits_told": limits(known),
         "burden": search_burden(known),
@@ -120,14 +137,26 @@ def _side(known: Known, side: SideBySide, place: int) -> dict[str, Any]:
     told: dict[str, Any] = {"label": side.label if len(known.review.sides) > 1 else "", "kept_back": False}
     if too_few(side, known.floor):
         return told | {"kept_back": True}
+    logistic = next((c.figures for c in known.review.comparators if c.label == side.label), None)
     return told | {
-        "table": sections.figures_table(side),
+        "table": sections.figures_table(side, logistic),
+        "logistic": logistic is not None,
         "calibration": charts.calibration_chart(side, f"calibration-{place}"),
         "decision": charts.decision_chart(side, f"decision-{place}"),
         "risks": [charts.risks_chart(side, which, f"risks-{place}-{which}", known.floor) for which in (0, 1)],
-        "recalibrated": side.raw is not None,
+        "raw": sections.raw_table(side),
         "clipped": known.count(side.clipped) if side.clipped else "",
     }
+
+
+def _pooled(known: Known, side: SideBySide) -> Table | None:
+    """The figures of the procedure out of fold; None where there are few patients in it too."""
+    if too_few(side, known.floor):
+        return None
+    made = sections.figures_table(side)
+    counted = f"{side.events:,} with and {side.others:,} without the event"
+    label = f"{side.label}: " if len(known.review.pooled) > 1 else ""
+    return Table(f"{label}out of fold, {counted}", made.head, made.rows)
 
 
 def _scorecard(known: Known) -> dict[str, Any] | None:
@@ -142,21 +171,34 @@ def _scorecard(known: Known) -> dict[str, Any] | None:
         "points": [_points(made, place) for place in range(len(made.inputs))],
         "formula": f"risk = 1 / (1 + 2^(({made.zero:g} - total) / 10))",
         "measured": (
-            f"On the {error.patients:,} reviewed patients the card's risk differs from the model's by at "
-            f"most {error.largest:.2g}, by less than {error.nearly_all:.2g} in 95 of 100 and by "
-            f"{error.usual:.2g} on average; {1000 * error.decided_otherwise:.0f} in 1,000 would be decided "
-            "otherwise."
+            f"On the {known.count(error.patients)} reviewed patients the card's risk and the model's lie at "
+            f"most {_apart(error.largest)} percentage points apart, {_apart(error.nearly_all)} in 95 of 100 "
+            f"patients, {_apart(error.usual)} on average. Of 1,000, "
+            f"{1000 * error.decided_otherwise:.0f} would be decided otherwise."
         ),
         "warn": not made.exact and error.largest > TOLERABLE,
     }
 
 
+def _apart(distance: float) -> str:
+    """A distance of two risks in percentage points.
+
+    >>> _apart(0.3712), _apart(0.00002)
+    ('37.1', '0.0')
+    """
+    return f"{100 * distance:.1f}"
+
+
 def _points(card: Scorecard, place: int) -> dict[str, Any]:
     made = card.inputs[place]
-    lines = [(line.finding, f"{line.points:+g}") for line in made.lines]
+    lines = [(line.finding, _signed(line.points)) for line in made.lines]
     if made.per_unit is not None:
-        lines.insert(0, ("for each 1", f"{made.per_unit:+g}"))
+        lines.insert(0, ("for each 1", _signed(made.per_unit)))
     return {"name": made.name, "lines": lines}
+
+
+def _signed(points: float) -> str:
+    return f"{points:+g}" if points else "0"
 
 
 def _curve(curve: Curve, name: str) -> Markup:

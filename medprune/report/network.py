@@ -77,7 +77,7 @@ def network_svg(model: RiskModel, name: str = "network") -> Markup | None:
     weights = [layer.weight.detach().double().numpy() for layer in small.network.layers]
     outputs = list(small.classes)
     if len(outputs) == BINARY:
-        weights[-1], outputs = weights[-1][1:] - weights[-1][:1], [f"risk of {small.classes[1]}"]
+        weights[-1], outputs = weights[-1][1:] - weights[-1][:1], [f"{small.outcome} = {small.classes[1]}"]
     names = [column.name or column.feature for column in small.preparation.columns]
     widths = [len(names), *(weight.shape[0] for weight in weights)]
     height = max(widths) * STEP + 60

@@ -152,7 +152,7 @@ def _of_number(small: RiskModel, code: NumberCode, weight: Floats) -> tuple[Inpu
     slope = PER_LOG_ODDS * by_role.get("value", 0.0) / code.scale
     missing = slope * code.fill + PER_LOG_ODDS * by_role.get("flag", 0.0)
     lines = (Line(UNKNOWN, round(missing, 1)),)
-    return Input(code.name, lines, float(f"{slope:.5g}")), -slope * code.mean
+    return Input(code.name, lines, float(f"{slope:.4g}")), -slope * code.mean
 
 
 def _of_category(small: RiskModel, code: CategoryCode, weight: Floats) -> Input:

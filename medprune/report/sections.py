@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
-from medprune.disclosure import safe_count
 from medprune.report import charts, facts
 from medprune.report.facts import Known
 from medprune.report.held_back import KEPT_BACK, shown_flips, too_few
+from medprune.report.tables import Table
 from medprune.report.verdict import ICONS, NAMES, all_nine
 from medprune.review import Check, Limits
 from medprune.review.estimate import Estimate
@@ -20,15 +19,6 @@ from medprune.review.side_by_side import FIGURES, SideBySide
 from medprune.review.wording import interval, number, signed
 
 TWO_DIGITS = ("observed_over_expected", "slope", "in_the_large")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a caption; the first cell of a row is its name."""
-
-    caption: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +81,7 @@ def _limit(check: Check, limits: Limits) -> str:
         slope, ratio = limits.slope, limits.observed_over_expected
         return (
             f"slope {slope[0]:g} to {slope[1]:g}, O/E {ratio[0]:g} to {ratio[1]:g}, ICI risen by at most "
-            f"{limits.ici_rise:g}"
+            f"{limits.ici_rise:g}; held against the estimates"
         )
     if check.id == "G4":
         floor = "unknown" if math.isnan(check.margin) else f"{check.margin:.1%}"
@@ -102,24 +92,41 @@ def _limit(check: Check, limits: Limits) -> str:
         return f"at most {limits.configurations}"
     if not math.isfinite(check.margin):
         return "none"
-    return f"a loss of at most {number(abs(check.margin))}" if check.margin < 0 else number(check.margin)
+    if check.margin >= 0:
+        return number(check.margin)
+    what = "whole interval" if check.id in ("G1", "G3") else "estimate"
+    return f"a loss of at most {number(abs(check.margin))}; held against the {what}"
 
 
-def figures_table(side: SideBySide) -> Table:
-    """Every figure of both models and of the smaller one before recalibration, with paired changes."""
+def figures_table(side: SideBySide, logistic: Mapping[str, Estimate] | None = None) -> Table:
+    """Every figure of both models with the paired change, and of a logistic regression on the inputs left."""
     head = ["Figure", "Original", "Smaller", "Change"]
-    if side.raw is not None:
-        head += ["Smaller, not recalibrated", "Change, not recalibrated"]
+    if logistic:
+        head.append("Logistic regression")
     rows = []
     for name, title in FIGURES.items():
         digits = 2 if name in TWO_DIGITS else 3
         row = [title, _told(side.dense[name], digits), _told(side.pruned[name], digits)]
         row.append(_changed(side.change[name], digits))
-        if side.raw is not None and side.raw_change is not None:
-            row += [_told(side.raw[name], digits), _changed(side.raw_change[name], digits)]
+        if logistic:
+            row.append(_told(logistic[name], digits) if name in logistic else "not computed")
         rows.append(tuple(row))
     caption = "Figures with 95% intervals; changes are smaller less original, paired on the same patients"
     return Table(caption, tuple(head), tuple(rows))
+
+
+def raw_table(side: SideBySide) -> Table | None:
+    """The smaller model before and after its recalibration, side by side; None where it has none."""
+    if side.raw is None or side.raw_change is None:
+        return None
+    rows = []
+    for name, title in FIGURES.items():
+        digits = 2 if name in TWO_DIGITS else 3
+        values = (_told(side.raw[name], digits), _told(side.pruned[name], digits))
+        changes = (_changed(side.raw_change[name], digits), _changed(side.change[name], digits))
+        rows.append((title, *values, *changes))
+    head = ("Figure", "Raw", "Recalibrated", "Change from the original, raw", "Recalibrated")
+    return Table("The smaller model before and after its recalibration", head, tuple(rows))
 
 
 def _told(found: Estimate, digits: int) -> str:
@@ -197,45 +204,6 @@ def pairs_table(known: Known) -> Table | None:
             rows[-1] = (rows[-1][0], KEPT_BACK, KEPT_BACK, KEPT_BACK)
     head = ("Classes", "Original", "Smaller", "Change")
     return Table("AUROC of every two classes (Hand and Till)", head, tuple(rows))
-
-
-def groups_table(known: Known) -> Table | None:
-    """The subgroups of the review, None where there are none: the one place that knows their shape.
-
-    ``review.groups`` may be a value with ``to_json()``, or a row of values or mappings; what is not nested is
-    shown, and whole numbers are taken for counts of patients.
-    """
-    found = getattr(known.review, "groups", None)
-    if found is None:
-        return None
-    plain = found.to_json() if hasattr(found, "to_json") else found
-    rows = [each for each in (_group(row) for row in _listed(plain)) if each]
-    if not rows:
-        return None
-    head = tuple(rows[0])
-    cells = tuple(tuple(_cell(row.get(key), known.floor) for key in head) for row in rows)
-    return Table("Subgroups", tuple(key.replace("_", " ") for key in head), cells)
-
-
-def _listed(found: Any) -> Iterable[Any]:
-    if isinstance(found, Mapping):
-        return next((value for value in found.values() if isinstance(value, list)), [])
-    return found if isinstance(found, Iterable) else []
-
-
-def _group(row: Any) -> dict[str, Any]:
-    made = row.to_json() if hasattr(row, "to_json") else row
-    if not isinstance(made, Mapping):
-        return {}
-    return {str(key): value for key, value in made.items() if isinstance(value, str | int | float)}
-
-
-def _cell(value: Any, floor: int) -> str:
-    if isinstance(value, bool) or value is None:
-        return "" if value is None else str(value)
-    if isinstance(value, int):
-        return safe_count(value, floor)
-    return number(value) if isinstance(value, float) else str(value)
 
 
 def limits_table(limits: Limits) -> Table:

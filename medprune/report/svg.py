@@ -104,7 +104,7 @@ class Chart:
     y_percent: bool = False
     y_both_ways: bool = False  # downwards is counted from 0 too
     left: float = 56
-    right: float = 14
+    right: float = 20
     top: float = 34
     bottom: float = 44
     body: list[str] = field(default_factory=list)
@@ -168,11 +168,15 @@ class Chart:
         yield upright(14, (self.top + floor) / 2, self.y_name)
 
     def _key(self) -> Iterable[str]:
-        x = self.left
+        """What each line stands for, above the axes, in as many rows as it takes; see :attr:`top`."""
+        x, y = self.left, 12.0
         for kind, label in self.key:
-            yield line(x, 14, x + 26, 14, f"curve {kind}")
-            yield words(x + 31, 18, label, "key")
-            x += 44 + 6.1 * len(label)
+            wide = 44 + 6.4 * len(label)
+            if x + wide > self.width and x > self.left:
+                x, y = self.left, y + 15
+            yield line(x, y, x + 26, y, f"curve {kind}")
+            yield words(x + 31, y + 4, label, "key")
+            x += wide
 
 
 def told(value: float, percent: bool = False) -> str:

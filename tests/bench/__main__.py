@@ -16,6 +16,7 @@ from medprune.training import RETRAINING
 from tests.bench.ablation_speed import ablation_speed
 from tests.bench.costs import costs
 from tests.bench.data import APART, NHEFS, TABLES
+from tests.bench.group_review import group_review
 from tests.bench.growth import growth
 from tests.bench.large_table import large_table
 from tests.bench.live_speed import live_speed
@@ -104,6 +105,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "ablation_speed": ablation_speed,
     "one_patient": one_patient,
     "growth": growth,
+    "groups": lambda: group_review(PROCESSES),
 }
 
 

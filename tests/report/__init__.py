@@ -1,0 +1,1 @@
+"""The paper that leaves with a model."""
