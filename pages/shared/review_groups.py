@@ -7,11 +7,12 @@ import streamlit as st
 
 from medprune.figures import group_forest
 from medprune.review import Review
+from medprune.review.estimate import Estimate
 from medprune.review.gate import NOT_ASSESSABLE, PASS
 from medprune.review.group_words import told_of, told_of_chance
 from medprune.review.measures import MEASURES
 from medprune.review.subgroups import GroupReview, SubgroupReview
-from medprune.review.wording import interval, signed
+from medprune.review.wording import interval, number, signed
 from pages.shared import guide
 from pages.shared.depth import MARKS, SCIENTIST, say
 from pages.shared.guide import plain
@@ -50,7 +51,7 @@ def show(review: Review, klass: int, depth: str, floor: int) -> None:
         st.caption(plain(note))
     if depth == SCIENTIST:
         st.markdown(plain(told_of_chance(found)))
-        guide.table(found.table().round(4), key="groups")
+        guide.table(in_full(found), key="groups")
 
 
 def telling(found: SubgroupReview) -> list[GroupReview]:
@@ -66,8 +67,33 @@ def changes(found: SubgroupReview) -> pd.DataFrame:
     for group in found.groups:
         row = {"group": group.name, "state": group.state}
         for name in ("sensitivity", "net_benefit"):
-            band = group.changes[name].band
-            known = f"{signed(band.value)} ({interval(band)})" if band.is_known else "unknown"
-            row[f"change in {MEASURES[name].told}"] = known
+            row[f"change in {MEASURES[name].told}"] = _told(group.changes[name].band)
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def in_full(found: SubgroupReview) -> pd.DataFrame:
+    """Every figure of every group, with the interval of its own and the band over all groups."""
+    return pd.DataFrame(
+        [
+            {
+                "group": group.name,
+                "patients": group.patients,
+                "events": group.events,
+                "state": group.state,
+                "figure": MEASURES[name].title,
+                "original": number(change.measured.dense.value),
+                "smaller": number(change.measured.pruned.value),
+                "change (95% CI)": _told(change.measured.change),
+                "change (band over all)": _told(change.band),
+                "less that of the others": _told(change.apart),
+                "adjusted p": number(change.p),
+            }
+            for group in found.groups
+            for name, change in group.changes.items()
+        ]
+    )
+
+
+def _told(found: Estimate) -> str:
+    return f"{signed(found.value)} ({interval(found)})" if found.is_known else "unknown"
