@@ -15,6 +15,7 @@ from medprune.compaction import compact
 from medprune.model import RiskModel
 from medprune.performance import BINARY, Performance, decisions, performance
 from medprune.review import checks
+from medprune.review.beforehand import Beforehand
 from medprune.review.comparator import Comparator
 from medprune.review.estimate import Estimate
 from medprune.review.evidence import Evidence, Fidelity
@@ -26,6 +27,7 @@ from medprune.review.limits import Limits
 from medprune.review.multiclass import Pair
 from medprune.review.shift import Shift, input_check
 from medprune.review.side_by_side import SideBySide, estimates_json
+from medprune.review.sites import SiteReview
 from medprune.review.subgroups import SubgroupReview
 from medprune.size import Size, size_of
 
@@ -62,6 +64,8 @@ class Review:
     confirmed: tuple[str, ...] = ()  # removed inputs that somebody agreed to do without
     pairs: tuple[Pair, ...] = ()
     comparators: tuple[Comparator, ...] = ()  # a logistic regression on the same inputs, by class
+    beforehand: Beforehand | None = None  # which groups were at risk before pruning
+    sites: SiteReview | None = None  # the procedure with each site left out
     pooled: tuple[SideBySide, ...] = ()  # out of fold, by class, where the reviewed patients are too few
     prevalence: float | None = None  # that the figures are weighted to, None: as observed
     override: Override | None = None
@@ -173,6 +177,8 @@ class Review:
             "logistic_regression": [
                 {"class": each.label, **estimates_json(each.figures)} for each in self.comparators
             ],
+            "at_risk_beforehand": None if self.beforehand is None else self.beforehand.to_json(),
+            "sites": None if self.sites is None else self.sites.to_json(),
             "pooled_out_of_fold": [side.to_json() for side in self.pooled],
             "recalibration": self.pruned_model.recalibration.to_json(),
             "prevalence": self.prevalence,

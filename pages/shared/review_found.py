@@ -227,8 +227,8 @@ def beside(review: Review, klass: int, depth: str) -> None:
         st.subheader("Out of fold, as these patients are few" if depth != SCIENTIST else "Pooled out-of-fold")
         st.markdown(
             f"Trained and pruned anew in folds of the other patients ({side.events:,} of {side.rows:,} "
-            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}** and net benefit by "
-            f"**{_with_interval(side.change['net_benefit'])}**; the calibration slope is "
+            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}** and net "
+            f"benefit by **{_with_interval(side.change['net_benefit'])}**; the calibration slope is "
             f"**{_with_interval(side.pruned['slope'], plus=False)}**."
         )
         st.caption("This is of the procedure and not of this model. It stands beside the gate, never in it.")
