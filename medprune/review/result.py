@@ -19,7 +19,7 @@ from medprune.review.beforehand import Beforehand
 from medprune.review.comparator import Comparator
 from medprune.review.estimate import Estimate
 from medprune.review.evidence import Evidence, Fidelity
-from medprune.review.flips import Flips
+from medprune.review.flips import Flips, sides_of
 from medprune.review.floor import Floor
 from medprune.review.gate import Check, Override, overall
 from medprune.review.group_check import group_check, groups_json
@@ -80,7 +80,8 @@ class Review:
         return self._told(self.pruned_model, self.pruned_risks)
 
     def _told(self, model: RiskModel, risks: Floats) -> tuple[Performance, Size]:
-        return performance(self.split.outcome, risks, self.act_at), size_of(model)
+        found = performance(self.split.outcome, risks, self.act_at, self.split.weight)
+        return found, size_of(model)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
@@ -121,23 +122,21 @@ class Review:
         """The patients whose decision changes: row number in the table (from 1), what happened, both risks,
         how, and the features; the largest change first. For the screen: it is in no file by itself."""
         before, after = (decisions(r, self.act_at) for r in (self.dense_risks, self.pruned_risks))
+        what = sides_of(self.split.outcome, before, after, binary=self.is_binary)
         places = np.flatnonzero(before != after)
+        told = [self.classes[k] for k in self.split.outcome[places]]
+        known = self.split.known[places]
         shown: dict[str, Any] = {
             "row": self.split.rows[places] + 1,
-            "outcome": [self.classes[k] for k in self.split.outcome[places]],
+            "outcome": np.where(known, told, "unknown"),
         }
         if self.is_binary:
             shown["original"], shown["smaller"] = self.dense_risks[places, 1], self.pruned_risks[places, 1]
-            event = self.split.outcome[places] == 1
-            up = after[places] == 1
-            shown["change"] = np.select(
-                [event & up, event & ~up, ~event & up], ["caught", "missed", "alarmed"], "spared"
-            )
         else:
             shown["original"] = [self.classes[k] for k in before[places]]
             shown["smaller"] = [self.classes[k] for k in after[places]]
-            right = after[places] == self.split.outcome[places], before[places] == self.split.outcome[places]
-            shown["change"] = np.select(right, ["caught", "missed"], "moved")
+        names = np.select([who[places] for who in what.values()], list(what), "")
+        shown["change"] = np.where(known, names, "unknown")
         table = pd.DataFrame(shown)
         features = self.split.frame.iloc[places].reset_index(drop=True)
         apart = np.abs(self.dense_risks - self.pruned_risks).max(axis=1)[places]

@@ -6,7 +6,7 @@ import math
 
 import streamlit as st
 
-from medprune.disclosure import veiled
+from medprune.report.held_back import raw_flips, shown_checks, shown_flips
 from medprune.review import Check, Review
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN
 from medprune.review.wording import number
@@ -78,33 +78,13 @@ def say(what: str, depth: str) -> str:
 
 
 def few_flips(review: Review, floor: int) -> bool:
-    """Whether a count of changed decisions is too small to be shown."""
-    found = review.flips
-    counts = (found.missed, found.caught, found.alarmed, found.spared, found.moved)
-    return any(0 < count <= floor for count in counts)
+    """Whether a count of changed decisions is too small to be shown, or tells one that is."""
+    return floor > 0 and not shown_flips(review.flips, raw_flips(review), floor).all_shown
 
 
-def few_in_groups(review: Review, floor: int) -> bool:
-    """Whether a group has a count that is too small to be shown."""
-    return any(
-        0 < count <= floor
-        for found in review.groups
-        for group in found.groups
-        for count in (group.patients, group.events, group.others, group.missed, group.caught)
-    )
-
-
-def told(check: Check, review: Review, floor: int) -> str:
-    """A check's sentence, without counts that are hidden here."""
-    if check.id == "G4" and few_flips(review, floor):
-        return FEW_FLIPS
-    if check.id == "G3" and few_in_groups(review, floor):
-        return f"Groups by their state: {check.state}. Counts of some are small, and none is shown."
-    sentence = check.sentence
-    for side in review.sides:
-        for count in (side.events, side.others):
-            sentence = veiled(sentence, count, floor)
-    return plain(sentence)
+def shown(review: Review, floor: int) -> tuple[Check, ...]:
+    """The checks, as papers tell them where small counts are kept back."""
+    return shown_checks(review, floor)
 
 
 def in_detail(check: Check) -> str:

@@ -14,7 +14,7 @@ from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN
 from medprune.review.side_by_side import FIGURES, SideBySide
 from medprune.review.wording import interval, number, signed
 from pages.shared import guide
-from pages.shared.depth import FEW_FLIPS, HEADS, MARKS, SCIENTIST, few_flips, in_detail, say, told
+from pages.shared.depth import FEW_FLIPS, HEADS, MARKS, SCIENTIST, few_flips, in_detail, say, shown
 from pages.shared.guide import Tile, plain
 
 AFTER = {
@@ -31,31 +31,31 @@ FOOTER = (
 
 def answer(review: Review, floor: int) -> None:
     """The state of the gate, in a word and a sign, and what it means for a thousand patients."""
-    gate = told(next(check for check in review.checks if check.id == "G4"), review, floor)
+    decisions = next(check for check in shown(review, floor) if check.id == "G4")
     worst = [check for check in review.checks if check.state == review.gate]
     because = "" if review.gate == PASS else f" Because of: {', '.join(plain(c.title) for c in worst)}."
     st.markdown(f"### {HEADS[review.gate]}")
-    st.markdown(f"**{gate}**{because}")
+    st.markdown(f"**{plain(decisions.sentence)}**{because}")
     st.caption(AFTER[review.gate] + FOOTER)
 
 
 def tiles(review: Review, depth: str, floor: int) -> None:
     """The figures that matter most: the smaller model's, what it was, the change and its interval."""
     dense, pruned, change = review.auroc
-    shown = [_tile(say("auroc", depth), dense, pruned, change)]
+    row = [_tile(say("auroc", depth), dense, pruned, change)]
     side = review.sides[0]
     if review.is_binary:
         name = "net_benefit"
-        shown.append(_tile(say(name, depth), side.dense[name], side.pruned[name], side.change[name]))
+        row.append(_tile(say(name, depth), side.dense[name], side.pruned[name], side.change[name]))
     sides, few = changed_sides(review), few_flips(review, floor)
     for name in ("missed", "caught"):
         label = say(name if review.is_binary else f"moved_{name}", depth)
         found = per_1000(review, sides[name])
         note = f"of 1,000; 95% CI {found.low:.0f} to {found.high:.0f}"
-        shown.append(Tile(label, "hidden") if few else Tile(label, f"{found.value:.0f}", note=note))
+        row.append(Tile(label, "hidden") if few else Tile(label, f"{found.value:.0f}", note=note))
     before = len(review.dense_model.features)
-    shown.append(Tile(say("spared", depth), f"{len(review.removed)}", note=f"of {before}"))
-    guide.tiles(shown)
+    row.append(Tile(say("spared", depth), f"{len(review.removed)}", note=f"of {before}"))
+    guide.tiles(row)
     if review.removed:
         st.markdown(f"**It no longer needs:** {', '.join(plain(name) for name in review.removed)}.")
 
@@ -69,11 +69,11 @@ def _tile(label: str, dense: Estimate, pruned: Estimate, change: Estimate) -> Ti
 def checks(review: Review, depth: str, floor: int) -> None:
     """Every check: its state, its title, its sentence; in detail for who wants it."""
     st.subheader(say("checks", depth))
-    for check in review.checks:
+    for check in shown(review, floor):
         with st.container(border=True, gap="xsmall"):
             st.markdown(f"{MARKS[check.state]} **{check.id} · {plain(check.title)}**")
-            st.markdown(told(check, review, floor))
-            if depth == SCIENTIST and not (check.id == "G4" and few_flips(review, floor)):
+            st.markdown(plain(check.sentence))
+            if depth == SCIENTIST:
                 for detail in check.details:
                     st.caption(plain(detail))
                 st.caption(in_detail(check))
@@ -227,8 +227,8 @@ def beside(review: Review, klass: int, depth: str) -> None:
         st.subheader("Out of fold, as these patients are few" if depth != SCIENTIST else "Pooled out-of-fold")
         st.markdown(
             f"Trained and pruned anew in folds of the other patients ({side.events:,} of {side.rows:,} "
-            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}** and net "
-            f"benefit by **{_with_interval(side.change['net_benefit'])}**; the calibration slope is "
+            f"with the event), AUROC changes by **{_with_interval(side.change['auroc'])}**, net benefit by "
+            f"**{_with_interval(side.change['net_benefit'])}**; the calibration slope is "
             f"**{_with_interval(side.pruned['slope'], plus=False)}**."
         )
         st.caption("This is of the procedure and not of this model. It stands beside the gate, never in it.")

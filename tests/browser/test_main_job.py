@@ -134,7 +134,7 @@ def the_bundle_gives_the_same_risks(archive: Path, shown: float, folder: Path) -
 
 @pytest.mark.parametrize("page", [(390, 844), (2560, 1300)], indirect=True)
 def test_no_page_is_wider_than_the_screen(page: Page, server: Server) -> None:
-    for name in ("patients", "model", "contributions", "threshold", "export"):
+    for name in ("patients", "model", "contributions", "threshold", "review", "export"):
         page.goto(f"{server.url}/{'' if name == 'patients' else name}")
         expect(page.get_by_role("heading", level=1)).to_be_visible()
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
