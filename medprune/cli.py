@@ -315,6 +315,7 @@ def _review(sub: Parser) -> None:
         default=[],
         help="columns to look at group by group, chosen before looking; age:40,65 cuts a number",
     )
+    sub.add_argument("--site", metavar="COL", help="repeat it all with each site of this column left out")
     sub.add_argument("--margins", metavar="FILE", help="limits of the gate (JSON); those given to prune hold")
     sub.add_argument(
         "--confirm", metavar="COL", nargs="+", action="extend", default=[], help="inputs it may do without"

@@ -40,6 +40,7 @@ def review(options: Options) -> Answer:
         prevalence=options.prevalence,
         refits=options.refits,
         confirmed=tuple(options.confirm),
+        site=options.site,
         seed=options.seed,
     )
     *_, last = progress(steps, "reviewing", options, lambda step: (step.number, step.of))
@@ -63,12 +64,13 @@ def told(found: Review, bundle: Bundle) -> str:
 
 
 def _columns(options: Options) -> tuple[str, ...]:
-    """The columns of the subgroups, without their cut-points."""
-    if not options.subgroup:
+    """The columns of the subgroups, without their cut-points, and of the site."""
+    if not options.subgroup and options.site is None:
         return ()
     frame, _ = opened(options.data, choices_of(options))
     names = [str(name) for name in frame.columns]
-    return tuple(dict.fromkeys(Cut.parsed(text, names).column for text in options.subgroup))
+    chosen = [Cut.parsed(text, names).column for text in options.subgroup]
+    return tuple(dict.fromkeys([*chosen, *([] if options.site is None else [options.site])]))
 
 
 def _override(options: Options) -> Override | None:

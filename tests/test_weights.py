@@ -30,6 +30,7 @@ from medprune import (
     load_cohort,
     performance,
     prune,
+    review,
     score,
     search_settings,
     site_sums,
@@ -148,6 +149,12 @@ def _swept(here: Cohort, granularity: str) -> list[Any]:
     return [found.table.to_dict(orient="list"), found.confusion, found.acted, found.by_class]
 
 
+def _reviewed(here: Cohort) -> list[Any]:
+    smaller = replace(model(), recalibration=replace(model().recalibration, slope=0.5))
+    told = review(model(), smaller, here.test, act_at=0.4, subgroups=["sex"], cohort=here, refits=1).to_json()
+    return [{key: told[key] for key in told if key not in ("limits", "evidence")}]
+
+
 def _compared(here: Cohort) -> list[Any]:
     paths = [
         prune(model(), here, name, sparsities=(0.5,), schedule=SHORT) for name in ("contribution", "random")
@@ -216,6 +223,7 @@ VERBS: Mapping[str, Callable[[Cohort], Any]] = {
     ],
     "fit_recalibration": lambda here: fit_recalibration(model(), here).recalibration.to_json(),
     "performance": _measured,
+    "review": _reviewed,
 }
 REFUSE: Mapping[str, Callable[[Cohort], Any]] = {
     "sweep, a sample": lambda here: sweep(model(), here.tuning, score(model(), cohort().train), 5, sample=30),
@@ -233,6 +241,7 @@ ELSEWHERE = {
     "large_patients": "tests/test_censoring_shell.py: refused", "predict_large": "looks at no outcome",
     "score_large": "refused with large_patients", "sweep_large": "refused with large_patients",
     "cross_validate_steps": "as cross_validate", "prune_steps": "as prune", "train_steps": "as train",
+    "review_steps": "as review", "read_limits": "looks at no outcome",
 }  # fmt: skip
 
 

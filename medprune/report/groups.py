@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from itertools import groupby
 from typing import Any
@@ -16,6 +17,7 @@ from medprune.report.held_back import KEPT_BACK
 from medprune.report.tables import Table
 from medprune.report.verdict import ICONS, NAMES
 from medprune.review.estimate import Estimate
+from medprune.review.measures import Measured
 from medprune.review.subgroups import GroupReview, SubgroupReview
 from medprune.review.wording import interval, number, signed
 
@@ -122,3 +124,57 @@ def _apart(change: Any) -> str:
     if not change.apart.is_known:
         return "not assessable"
     return f"{signed(change.apart.value)} ({interval(change.apart)}); p {number(change.p)}"
+
+
+def sites_table(known: Known) -> Table | None:
+    """The procedure with each site left out; None where that was not done."""
+    found = known.review.sites
+    if found is None:
+        return None
+    counts = protected(np.array([[site.events, site.others] for site in found.sites]), known.floor)
+    rows = []
+    for place, site in enumerate(found.sites):
+        few = known.floor > 0 and 0 < min(site.events, site.others) <= known.floor
+        told = [
+            KEPT_BACK if each == HIDDEN else each for each in (counts.count(place, 2), counts.count(place, 0))
+        ]
+        figures = [
+            KEPT_BACK if few else _change(site.measured.get(name))
+            for name in ("auroc", "slope", "net_benefit")
+        ]
+        rows.append((site.name, *told, f"{ICONS.get(site.state, '')} {site.state}".strip(), *figures))
+    head = (
+        "Site left out",
+        "Patients",
+        "With the event",
+        "State",
+        "AUROC",
+        "Calibration slope",
+        "Net benefit",
+    )
+    return Table(
+        f"Each {found.column} left out: smaller model, and change from the original", head, tuple(rows)
+    )
+
+
+def _change(found: Measured | None) -> str:
+    if found is None or not found.pruned.is_known:
+        return "unknown"
+    return f"{number(found.pruned.value)}, {signed(found.change.value)} ({interval(found.change)})"
+
+
+def forecast_table(known: Known) -> Table | None:
+    """Which groups the original foretold to be at risk, the most first; None where that was not looked at."""
+    found = known.review.beforehand
+    if found is None:
+        return None
+    rows = tuple(
+        (group.name, number(group.gradient), number(group.curvature), number(group.bound))
+        for group in found.forecast.ranked
+        if group.rows > known.floor
+    )
+    head = ("Group", "Gradient", "Curvature", "Foretold rise in loss, at most")
+    told = "Groups at risk before pruning, told by tuning patients"
+    if not math.isnan(found.held.by_bound):
+        told += f"; order held with a rank correlation of {number(found.held.by_bound, 2)}"
+    return Table(told, head, rows) if rows else None

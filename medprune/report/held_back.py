@@ -6,6 +6,7 @@ follows. Rates and figures stay, as without them there is nothing to judge by; t
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -125,6 +126,8 @@ def _shown(check: Check, review: Review, floor: int) -> Check:
         return _g0(check, review, floor)
     if check.id == "G4":
         return _g4(check, review, floor)
+    if check.id == "G6":
+        return _g6(check, review, floor)
     if check.id == "G7":
         return _g7(check, review, floor)
     if check.id == "G3":
@@ -151,23 +154,41 @@ def _g4(check: Check, review: Review, floor: int) -> Check:
     told = shown_flips(review.flips, raw_flips(review), floor)
     if told.all_shown:
         return check
-    start = "Of 1,000 patients, "
+    start, handled = "Of 1,000 patients, ", "handled differently"
+    parted = "had the event"
+    if not review.is_binary:
+        handled, parted = "put in another class", "are put in their own"
     if told.total_shown:
-        start += f"{told.total_per_1000} would be handled differently"
+        start += f"{told.total_per_1000} would be {handled}"
     elif told.total == KEPT_BACK:
-        start += "how many would be handled differently is kept back, as some groups of them are small"
+        start += f"how many would be {handled} is kept back, as some groups of them are small"
     else:
-        start += f"{told.total_per_1000} would be handled differently"
+        start += f"{told.total_per_1000} would be {handled}"
     said = [f"{per} {WORDS[name]}" for name, per in told.per_1000.items() if per != KEPT_BACK]
     parts = f": {', '.join(said)}; the rest is kept back" if said else ""
     if not said and told.total != KEPT_BACK:
-        parts = "; how many of them had the event is kept back, as some of these groups are small"
+        parts = f"; how many of them {parted} is kept back, as some of these groups are small"
     _, mark, rest = check.sentence.partition(". ")
     details = check.details if told.total_shown else ()
     nothing = float("nan")
     estimate = check.estimate if told.total_shown else nothing
     sentence = f"{start}{parts}.{mark[1:]}{rest}"
     return replace(check, sentence=sentence, details=details, estimate=estimate)
+
+
+def _g6(check: Check, review: Review, floor: int) -> Check:
+    """Without the share of rows out of range where it is that of a few."""
+    few = review.shift is not None and is_few(review.shift.outside, len(review.split), floor)
+    return (
+        replace(check, details=tuple(each for each in check.details if "outside" not in each))
+        if few
+        else check
+    )
+
+
+def is_few(share: float, rows: int, floor: int) -> bool:
+    """Whether a share of so many rows is that of a small count."""
+    return 0 < round(share * rows) <= floor if math.isfinite(share) else False
 
 
 def _g7(check: Check, review: Review, floor: int) -> Check:

@@ -31,7 +31,7 @@ from medprune.report.words import NOT_PROVIDED, shown
 from medprune.review import Review
 from medprune.review.calibration import SMOOTHER
 from medprune.review.resampled import BY_SPLINES
-from medprune.review.side_by_side import DRAWS, SideBySide
+from medprune.review.side_by_side import DRAWN_ROWS, DRAWS, LEAST_DRAWS, SideBySide
 
 TEMPLATE, STYLE = "report.html.txt", "report.css.txt"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -97,6 +97,7 @@ def _context(known: Known) -> dict[str, Any]:
         "needed": known.small.features,
         "removed": review.removed,
         "required": review.limits.required,
+        "shift": sections.shift_table(known),
         "checks": sections.check_rows(known),
         "auroc": charts.auroc_chart(review, "auroc"),
         "sides": [_side(known, side, place) for place, side in enumerate(review.sides)],
@@ -106,9 +107,12 @@ def _context(known: Known) -> dict[str, Any]:
         "groups": groups.group_tables(known),
         "group_charts": [groups.group_chart(known, place) for place in range(len(review.groups))],
         "grouping": review.grouping,
+        "sites": groups.sites_table(known),
+        "site_notes": () if review.sites is None else review.sites.notes,
+        "forecast": groups.forecast_table(known),
         "pairs": sections.pairs_table(known),
         "pooled": [_pooled(known, side) for side in review.pooled],
-        "draws": DRAWS,
+        "draws": draws_of(len(review.split)),
         "smoother": BY_SPLINES if review.split.weight is not None or review.prevalence else SMOOTHER,
         "kind_of_test": kind_of_test(known),
         "limits": sections.limits_table(review.limits),
@@ -130,6 +134,11 @@ def _context(known: Known) -> dict[str, Any]:
         "small_counts": NOTE.format(floor=known.floor) if known.floor else "No count was kept back.",
         "footer": verdict.footer(known),
     }
+
+
+def draws_of(rows: int) -> int:
+    """Bootstrap draws of a side-by-side review of so many rows."""
+    return max(LEAST_DRAWS, min(DRAWN_ROWS // rows, DRAWS))
 
 
 def _side(known: Known, side: SideBySide, place: int) -> dict[str, Any]:

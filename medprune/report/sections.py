@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from medprune.report import charts, facts
 from medprune.report.facts import Known
-from medprune.report.held_back import KEPT_BACK, shown_flips, too_few
+from medprune.report.held_back import KEPT_BACK, is_few, shown_flips, too_few
 from medprune.report.tables import Table
 from medprune.report.verdict import ICONS, NAMES, all_nine
 from medprune.review import Check, Limits
@@ -86,10 +86,12 @@ def _limit(check: Check, limits: Limits) -> str:
     if check.id == "G4":
         floor = "unknown" if math.isnan(check.margin) else f"{check.margin:.1%}"
         return f"as many as training the original again changes ({floor})"
-    if check.id == "G7":
-        return f"at most {limits.fidelity:.1g}"
-    if check.id == "G8":
-        return f"at most {limits.configurations}"
+    if check.id == "G6":
+        return (
+            f"stability index up to {limits.stability:g}, {limits.imputed:.0%} of rows with a missing input"
+        )
+    if check.id in ("G7", "G8"):
+        return f"at most {limits.fidelity if check.id == 'G7' else limits.configurations:g}"
     if not math.isfinite(check.margin):
         return "none"
     if check.margin >= 0:
@@ -204,6 +206,30 @@ def pairs_table(known: Known) -> Table | None:
             rows[-1] = (rows[-1][0], KEPT_BACK, KEPT_BACK, KEPT_BACK)
     head = ("Classes", "Original", "Smaller", "Change")
     return Table("AUROC of every two classes (Hand and Till)", head, tuple(rows))
+
+
+def shift_table(known: Known) -> Table | None:
+    """How far the inputs lie from those of train; None where that was not looked at."""
+    found, rows, floor = known.review.shift, len(known.review.split), known.floor
+    if found is None or not found.features:
+        return None
+
+    def share(value: float) -> str:
+        return KEPT_BACK if is_few(value, rows, floor) else "unknown" if math.isnan(value) else f"{value:.1%}"
+
+    lines = tuple(
+        (
+            each.name,
+            number(each.psi),
+            number(each.by_chance),
+            number(each.smd),
+            share(each.missing),
+            share(each.outside),
+        )
+        for each in found.features
+    )
+    head = ("Input", "Stability index", "up to this by chance", "Difference of means, in SDs")
+    return Table("Inputs against those of train", (*head, "Missing here", "Outside train's range"), lines)
 
 
 def limits_table(limits: Limits) -> Table:

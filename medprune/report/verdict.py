@@ -55,8 +55,14 @@ def next_steps(known: Known) -> tuple[str, ...]:
     """What to do, by the checks that did not pass, the worst first."""
     open_ = [check for check in known.checks if check.state != PASS]
     order = sorted(open_, key=lambda check: STATES.index(check.state))
-    steps = [f"{NEXT[check.id]} ({check.id}, {NAMES[check.state].lower()})" for check in order]
+    steps = [f"{_next(check, known)} ({check.id}, {NAMES[check.state].lower()})" for check in order]
     return (*steps, WHEN_PASSED)
+
+
+def _next(check: Check, known: Known) -> str:
+    if check.id == "G3" and not known.review.groups:
+        return "Choose subgroups, before looking, and review it again."
+    return NEXT[check.id]
 
 
 def of_a_thousand(known: Known) -> tuple[tuple[str, str], ...]:

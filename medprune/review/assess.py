@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeGuard
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from medprune.cohort import Cohort, Split
 from medprune.compaction import compact
-from medprune.model import Recalibration, RiskModel
+from medprune.model import RiskModel
 from medprune.onnx_graph import onnx_bytes
+from medprune.review.beforehand import beforehand
 from medprune.review.comparator import comparators
 from medprune.review.evidence import Evidence, Fidelity, evidence_of, fidelity
 from medprune.review.floor import REFITS, floor_steps
-from medprune.review.gate import NOT_ASSESSABLE
-from medprune.review.groups import Cut, groups_of
+from medprune.review.groups import Cut, Grouping, groups_of
 from medprune.review.limits import Limits
 from medprune.review.multiclass import pairs
-from medprune.review.pooled import PooledStep, Procedure, pooled_steps
+from medprune.review.pooled import Procedure
+from medprune.review.repeats import pooled, sites, with_columns
 from medprune.review.result import Review
 from medprune.review.seen import Seen
 from medprune.review.shift import Shift, shift, shift_by_means
@@ -79,6 +79,7 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
     refits: int = REFITS,
     procedure: Procedure | None = None,
     confirmed: Sequence[str] = (),
+    site: str | None = None,
     seed: int = 0,
 ) -> Iterator[ReviewStep]:
     """Review ``pruned`` (a model, a candidate, or best a bundle on disk) on the patients of ``split``.
@@ -88,7 +89,8 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
 
     ``cohort`` is needed for what takes train patients: the noise floor, which trains the dense network anew
     ``refits`` times; a logistic regression beside it; and, where too few patients can be reviewed,
-    ``procedure`` (a bundle's own unless given) repeated out of fold.
+    ``procedure`` (a bundle's own unless given) repeated out of fold. With ``site``, a column, it is repeated
+    with each site left out.
 
     ``limits`` should have been set, and hashed, before these patients were opened; ``evidence`` says what is
     known of that, and is read from a bundle's provenance unless given. ``confirmed`` are inputs whose removal
@@ -96,7 +98,7 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
     BadInput.
     """
     limits = Limits() if limits is None else limits
-    model, raw = _models(pruned)
+    model, raw = _models(pruned, dense)
     at = model.act_at if act_at is None else act_at
     dense, model = replace(dense, act_at=at), replace(model, act_at=at)
     of = refits + 3
@@ -110,8 +112,7 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
         raw=None if raw is None else raw.risks_of(raw.prepared(split)),
     )
     yield ReviewStep(1, of, "Figures and their intervals")
-    learnt = None if cohort is None else _with_columns(cohort.train, subgroups)
-    grouping = groups_of(_with_columns(split, subgroups), subgroups, train=learnt)
+    grouping = _grouping(split, subgroups, cohort)
     made = Review(
         split=split,
         classes=model.classes,
@@ -138,23 +139,43 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
         for step in floor_steps(dense, cohort, split, at, refits=refits, seed=seed):
             made = replace(made, floor=step.floor)
             yield ReviewStep(2 + step.number, of, "Retraining the original, to see what changes anyway")
-        made = replace(made, comparators=comparators(model, cohort.train, split, at))
-        for fold in _pooled(made, pruned, cohort, procedure, seed):
+        made = replace(
+            made,
+            comparators=comparators(model, cohort.train, split, at),
+            beforehand=beforehand(
+                (dense, model),
+                (cohort.tuning, _grouping(cohort.tuning, subgroups, cohort)),
+                (split, grouping),
+                (seen.dense, seen.pruned),
+            ),
+        )
+        how = _procedure(pruned, procedure)
+        for fold in pooled(made, cohort, how, seed):
             made = replace(made, pooled=fold.sides)
             yield ReviewStep(of - 1, of, f"Repeating it out of fold ({fold.number} of {fold.of})")
+        for left in sites(made, cohort, site, how, seed):
+            made = replace(made, sites=left.review)
+            yield ReviewStep(of - 1, of, f"Leaving out a site ({left.number} of {left.of})")
     yield ReviewStep(of, of, "Done", made)
 
 
-def _pooled(
-    made: Review, pruned: RiskModel | Exported, cohort: Cohort, procedure: Procedure | None, seed: int
-) -> Iterator[PooledStep]:
-    """The steps of the out-of-fold estimates, where the reviewed patients are too few to assess."""
-    if made.checks[0].state != NOT_ASSESSABLE:
-        return
-    if procedure is None and _is_exported(pruned):
-        procedure = Procedure.of(pruned.provenance)
-    if procedure is not None and procedure.folds:
-        yield from pooled_steps(made.dense_model, cohort, procedure, made.act_at, seed=seed)
+def _models(pruned: RiskModel | Exported, dense: RiskModel) -> tuple[RiskModel, RiskModel | None]:
+    """The model, and the same with no recalibration but the dense one's, where it has another."""
+    model = pruned if isinstance(pruned, RiskModel) else pruned.model
+    if model.recalibration == dense.recalibration:
+        return model, None
+    return model, replace(model, recalibration=dense.recalibration)
+
+
+def _procedure(pruned: RiskModel | Exported, given: Procedure | None) -> Procedure | None:
+    """How the smaller model came about: as it is given, or as its bundle tells."""
+    return Procedure.of(pruned.provenance) if given is None and _is_exported(pruned) else given
+
+
+def _grouping(split: Split, chosen: Sequence[str | Cut] | None, cohort: Cohort | None) -> Grouping:
+    """The groups of a split; numbers are cut as train patients say, where they are at hand."""
+    learnt = None if cohort is None else with_columns(cohort.train, chosen)
+    return groups_of(with_columns(split, chosen), chosen, train=learnt)
 
 
 def _shift(model: RiskModel, split: Split, cohort: Cohort | None) -> Shift:
@@ -163,22 +184,6 @@ def _shift(model: RiskModel, split: Split, cohort: Cohort | None) -> Shift:
     if cohort is None or not len(cohort.train):
         return shift_by_means(small, split.frame)
     return shift(cohort.train.frame, split.frame, small.features)
-
-
-def _models(pruned: RiskModel | Exported) -> tuple[RiskModel, RiskModel | None]:
-    """The model, and the same before its recalibration where it has one."""
-    model = pruned if isinstance(pruned, RiskModel) else pruned.model
-    if model.recalibration.is_identity:
-        return model, None
-    return model, replace(model, recalibration=Recalibration())
-
-
-def _with_columns(split: Split, chosen: Sequence[str | Cut] | None) -> Split:
-    """The split, where columns that the model reads can be chosen as subgroups too."""
-    if chosen is None:
-        return split
-    more = [name for name in split.frame.columns if name not in split.subgroups.columns]
-    return replace(split, subgroups=pd.concat([split.subgroups, split.frame[more]], axis=1))
 
 
 def _fidelity(pruned: RiskModel | Exported, model: RiskModel, split: Split, act_at: float) -> Fidelity:

@@ -13,7 +13,7 @@ from medprune.review import influence
 from medprune.review.curves import curves
 from medprune.review.estimate import CONFIDENCE, Estimate
 from medprune.review.evidence import Evidence
-from medprune.review.flips import Flips, flips
+from medprune.review.flips import Flips, flips, sides_of
 from medprune.review.influence import Figure
 from medprune.review.limits import Limits
 from medprune.review.observed import Observed
@@ -32,17 +32,7 @@ def observed_of(review: Review, klass: int = 1) -> Observed:
 def changed_sides(review: Review) -> dict[str, Who]:
     """The rows (N,) that change side, by what that does to them, in the words of :class:`Flips`."""
     before, after = (decisions(r, review.act_at) for r in (review.dense_risks, review.pruned_risks))
-    outcome, changed = review.split.outcome, before != after
-    if review.is_binary:
-        event, up = outcome == 1, after == 1
-        return {
-            "missed": changed & event & ~up,
-            "caught": changed & event & up,
-            "alarmed": changed & ~event & up,
-            "spared": changed & ~event & ~up,
-        }
-    missed, caught = changed & (before == outcome), changed & (after == outcome)
-    return {"missed": missed, "caught": caught, "moved": changed & ~missed & ~caught}
+    return sides_of(review.split.outcome, before, after, binary=review.is_binary)
 
 
 def per_1000(review: Review, who: Who) -> Estimate:

@@ -70,13 +70,30 @@ def flips(
     )
 
 
+def sides_of(
+    outcome: NDArray[np.int64], before: NDArray[np.int64], after: NDArray[np.int64], *, binary: bool
+) -> dict[str, NDArray[np.bool_]]:
+    """Who (N,) changes side between two decisions (N,), by what that does to them, in the words of
+    :class:`Flips`."""
+    changed = before != after
+    if binary:
+        event, up = outcome == 1, after == 1
+        return {
+            "missed": changed & event & ~up,
+            "caught": changed & event & up,
+            "alarmed": changed & ~event & up,
+            "spared": changed & ~event & ~up,
+        }
+    missed, caught = changed & (before == outcome), changed & (after == outcome)
+    return {"missed": missed, "caught": caught, "moved": changed & ~missed & ~caught}
+
+
 def moves(outcome: NDArray[np.int64], first: NDArray[np.int64], second: NDArray[np.int64]) -> Flips:
     """Who is put in another class (N,) of more than two: caught is who is now in the right one, missed who no
     longer is; nobody is alarmed or spared."""
-    changed = first != second
-    caught, missed = changed & (second == outcome), changed & (first == outcome)
-    moved = changed & ~caught & ~missed
-    return Flips(len(outcome), int(caught.sum()), int(missed.sum()), 0, 0, int(moved.sum()))
+    found = sides_of(outcome, first, second, binary=False)
+    counts = {name: int(who.sum()) for name, who in found.items()}
+    return Flips(len(outcome), alarmed=0, spared=0, **counts)
 
 
 def noise_floor(dense: Floats, refits: Sequence[Floats], act_at: float) -> Floats:

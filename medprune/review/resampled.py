@@ -8,7 +8,7 @@ import numpy as np
 import statsmodels.api as sm
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
-from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
+from statsmodels.tools.sm_exceptions import PerfectSeparationWarning, SingularMatrixWarning
 
 from medprune.review.calibration import smoothed
 from medprune.review.logits import logits
@@ -58,6 +58,7 @@ def _by_splines(observed: Observed, risk: Floats, at: Floats) -> Floats:
     with warnings.catch_warnings():
         warnings.simplefilter("error", PerfectSeparationWarning)
         warnings.simplefilter("ignore", RuntimeWarning)
+        warnings.simplefilter("ignore", SingularMatrixWarning)  # knots that fall together
         try:
             knots = np.quantile(lp, KNOTS)
             fit = sm.GLM(

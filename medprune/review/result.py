@@ -15,10 +15,11 @@ from medprune.compaction import compact
 from medprune.model import RiskModel
 from medprune.performance import BINARY, Performance, decisions, performance
 from medprune.review import checks
+from medprune.review.beforehand import Beforehand
 from medprune.review.comparator import Comparator
 from medprune.review.estimate import Estimate
 from medprune.review.evidence import Evidence, Fidelity
-from medprune.review.flips import Flips
+from medprune.review.flips import Flips, sides_of
 from medprune.review.floor import Floor
 from medprune.review.gate import Check, Override, overall
 from medprune.review.group_check import group_check, groups_json
@@ -26,6 +27,7 @@ from medprune.review.limits import Limits
 from medprune.review.multiclass import Pair
 from medprune.review.shift import Shift, input_check
 from medprune.review.side_by_side import SideBySide, estimates_json
+from medprune.review.sites import SiteReview
 from medprune.review.subgroups import SubgroupReview
 from medprune.size import Size, size_of
 
@@ -62,6 +64,8 @@ class Review:
     confirmed: tuple[str, ...] = ()  # removed inputs that somebody agreed to do without
     pairs: tuple[Pair, ...] = ()
     comparators: tuple[Comparator, ...] = ()  # a logistic regression on the same inputs, by class
+    beforehand: Beforehand | None = None  # which groups were at risk before pruning
+    sites: SiteReview | None = None  # the procedure with each site left out
     pooled: tuple[SideBySide, ...] = ()  # out of fold, by class, where the reviewed patients are too few
     prevalence: float | None = None  # that the figures are weighted to, None: as observed
     override: Override | None = None
@@ -76,7 +80,8 @@ class Review:
         return self._told(self.pruned_model, self.pruned_risks)
 
     def _told(self, model: RiskModel, risks: Floats) -> tuple[Performance, Size]:
-        return performance(self.split.outcome, risks, self.act_at), size_of(model)
+        found = performance(self.split.outcome, risks, self.act_at, self.split.weight)
+        return found, size_of(model)
 
     @cached_property
     def checks(self) -> tuple[Check, ...]:
@@ -117,23 +122,21 @@ class Review:
         """The patients whose decision changes: row number in the table (from 1), what happened, both risks,
         how, and the features; the largest change first. For the screen: it is in no file by itself."""
         before, after = (decisions(r, self.act_at) for r in (self.dense_risks, self.pruned_risks))
+        what = sides_of(self.split.outcome, before, after, binary=self.is_binary)
         places = np.flatnonzero(before != after)
+        told = [self.classes[k] for k in self.split.outcome[places]]
+        known = self.split.known[places]
         shown: dict[str, Any] = {
             "row": self.split.rows[places] + 1,
-            "outcome": [self.classes[k] for k in self.split.outcome[places]],
+            "outcome": np.where(known, told, "unknown"),
         }
         if self.is_binary:
             shown["original"], shown["smaller"] = self.dense_risks[places, 1], self.pruned_risks[places, 1]
-            event = self.split.outcome[places] == 1
-            up = after[places] == 1
-            shown["change"] = np.select(
-                [event & up, event & ~up, ~event & up], ["caught", "missed", "alarmed"], "spared"
-            )
         else:
             shown["original"] = [self.classes[k] for k in before[places]]
             shown["smaller"] = [self.classes[k] for k in after[places]]
-            right = after[places] == self.split.outcome[places], before[places] == self.split.outcome[places]
-            shown["change"] = np.select(right, ["caught", "missed"], "moved")
+        names = np.select([who[places] for who in what.values()], list(what), "")
+        shown["change"] = np.where(known, names, "unknown")
         table = pd.DataFrame(shown)
         features = self.split.frame.iloc[places].reset_index(drop=True)
         apart = np.abs(self.dense_risks - self.pruned_risks).max(axis=1)[places]
@@ -173,6 +176,8 @@ class Review:
             "logistic_regression": [
                 {"class": each.label, **estimates_json(each.figures)} for each in self.comparators
             ],
+            "at_risk_beforehand": None if self.beforehand is None else self.beforehand.to_json(),
+            "sites": None if self.sites is None else self.sites.to_json(),
             "pooled_out_of_fold": [side.to_json() for side in self.pooled],
             "recalibration": self.pruned_model.recalibration.to_json(),
             "prevalence": self.prevalence,

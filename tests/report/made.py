@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache, partial
+from functools import cache
 from typing import Any
 from unittest.mock import patch
 
 from medprune import MLP, Cohort, RiskModel, load_cohort
 from medprune.model import Recalibration
-from medprune.review import Review, assess, review
+from medprune.review import Review, review
 from medprune.review.floor import Floor
-from medprune.review.side_by_side import side_by_side
 from tests.makers import patient_table, random_mask, untrained_model
 
 HOSTILE = (
@@ -55,7 +54,8 @@ def pruned(model: RiskModel, seed: int = 3, keep: float = 0.6) -> RiskModel:
 
 def reviewed(model: RiskModel, smaller: RiskModel, cohort: Cohort) -> Review:
     """A review with a made-up floor and few bootstrap draws, whose intervals nobody looks at here."""
-    with patch.object(assess, "side_by_side", partial(side_by_side, draws=20)):
+    few = {"DRAWS": 20, "LEAST_DRAWS": 20}
+    with patch.multiple("medprune.review.side_by_side", **few):
         made = review(model, smaller, cohort.test, act_at=0.5, refits=0)
     return replace(made, floor=Floor((0.05, 0.07)))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from medprune.report import card_md, papers, report_html
 from medprune.report.facts import Known
-from medprune.report.groups import group_tables
+from medprune.report.groups import forecast_table, group_tables, sites_table
 from medprune.report.held_back import (
     KEPT_BACK,
     bars,
@@ -21,7 +21,14 @@ from medprune.report.held_back import (
     too_few,
     without_small_counts,
 )
+from medprune.report.sections import shift_table
+from medprune.review.beforehand import Beforehand
+from medprune.review.estimate import Estimate
 from medprune.review.flips import Flips
+from medprune.review.forecast import AtRisk, Forecast, Foretold
+from medprune.review.measures import Measured
+from medprune.review.shift import FeatureShift, Shift
+from medprune.review.sites import SiteResult, SiteReview
 from tests.report.made import PROVENANCE, found
 
 COUNTS = st.integers(0, 60)
@@ -157,3 +164,49 @@ def test_the_report_says_that_counts_were_kept_back() -> None:
     assert "Counts of 1 to 10 patients are kept back" in report_html(found(), PROVENANCE)
     assert "Counts of 1 to 10 patients are kept back" in card_md(found(), PROVENANCE)
     assert "No count was kept back" in report_html(found(), PROVENANCE, floor=0)
+
+
+def site(name: str, events: int, others: int) -> SiteResult:
+    figure = Measured(Estimate(0.8, 0.7, 0.9), Estimate(0.75, 0.65, 0.85), Estimate(-0.05, -0.1, 0.0))
+    measured = dict.fromkeys(("auroc", "slope", "net_benefit"), figure)
+    return SiteResult(name, events + others, events, others, 300, 0.9, measured, "assessable")
+
+
+def test_sites_show_no_small_count_nor_one_that_follows() -> None:
+    sites = SiteReview(
+        (site("<North>", 60, 90), site("South", 4, 80), site("West", 70, 55)), "hospital", 0.9, 0.5, 6, 1.0
+    )
+    review = replace(found(), sites=sites)
+    table = sites_table(Known(review, PROVENANCE))
+    assert table is not None
+    by_name = {row[0]: row for row in table.rows}
+    assert by_name["South"][2] == KEPT_BACK
+    assert by_name["South"][4] == KEPT_BACK
+    assert [row[2] for row in table.rows].count(KEPT_BACK) + [row[1] for row in table.rows].count(
+        KEPT_BACK
+    ) > 1
+    assert by_name["West"][4] == ".750, -.050 (-.100 to .000)"
+    html = report_html(review, PROVENANCE)
+    assert "&lt;North&gt;" in html
+    assert "<North>" not in html
+
+
+def test_a_forecast_leaves_out_groups_of_a_few() -> None:
+    at_risk = (AtRisk("many", 80, 0.5, 1.25, 0.75, 0.1), AtRisk("few", 9, 0.9, 2.5, 1.5, 0.2))
+    found_ = Beforehand(Forecast(at_risk, 1.0), Foretold(2, float("nan"), float("nan")))
+    table = forecast_table(Known(replace(found(), beforehand=found_), PROVENANCE))
+    assert table is not None
+    assert table.rows == (("many", ".500", "1.250", ".750"),)
+
+
+def test_shares_of_a_few_rows_out_of_range_are_kept_back() -> None:
+    feature = FeatureShift("age", "number", 0.05, 0.08, 0.1, 0.0, 0.5, 2 / 90)
+    review = replace(found(), shift=Shift((feature,), 0.5, 2 / 90))
+    assert len(review.split) == 90
+    table = shift_table(Known(review, PROVENANCE))
+    assert table is not None
+    assert table.rows == (("age", ".050", ".080", ".100", "50.0%", KEPT_BACK),)
+    [check] = [each for each in shown_checks(review) if each.id == "G6"]
+    assert not any("outside" in detail for detail in check.details)
+    [plain] = [each for each in review.checks if each.id == "G6"]
+    assert any("outside" in detail for detail in plain.details)
