@@ -47,7 +47,7 @@ def all_nine(known: Known) -> tuple[Check, ...]:
 def counted(known: Known) -> str:
     """How many checks are in each state, the worst first."""
     states = [check.state for check in known.checks]
-    told = [f"{states.count(state)} {NAMES[state].lower()}" for state in STATES if state in states]
+    told = [f"{NAMES[state].lower()} {states.count(state)}" for state in STATES if state in states]
     return f"Of {len(states)} checks: {', '.join(told)}."
 
 
