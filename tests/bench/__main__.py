@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 from medprune.training import RETRAINING
 from tests.bench.ablation_speed import ablation_speed
 from tests.bench.costs import costs
+from tests.bench.coverage import coverage
 from tests.bench.data import APART, NHEFS, TABLES
 from tests.bench.growth import growth
 from tests.bench.large_table import large_table
@@ -104,6 +105,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "ablation_speed": ablation_speed,
     "one_patient": one_patient,
     "growth": growth,
+    "coverage": coverage,
 }
 
 
