@@ -18,6 +18,7 @@ from tests.bench.costs import costs
 from tests.bench.coverage import coverage
 from tests.bench.data import APART, NHEFS, TABLES
 from tests.bench.growth import growth
+from tests.bench.harm_report import harm
 from tests.bench.large_table import large_table
 from tests.bench.live_speed import live_speed
 from tests.bench.one_patient import one_patient
@@ -106,6 +107,7 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "one_patient": one_patient,
     "growth": growth,
     "coverage": coverage,
+    "harm": lambda: harm(PROCESSES),
 }
 
 

@@ -300,22 +300,24 @@ def _more(true: Mapping[str, Truth], everybody: People) -> Iterator[str]:
         f"{IN_A_GROUP} on either side are: the changes, and the differences from those outside the group.\n"
     )
     made = bands(FEWER, everybody)
-    yield grid(
-        ["figure", "changes", "differences", "Monte Carlo error"],
-        [[MEASURES[name].title, f"{made[f'change {name}'].coverage:.1%}", f"{made[f'apart {name}'].coverage:.1%}",
-          f"{made[f'apart {name}'].doubt:.1%}"] for name in BANDS],
-    ) + "\n"  # fmt: skip
+    rows = []
+    for name in BANDS:
+        change, apart = made[f"change {name}"], made[f"apart {name}"]
+        shares = [f"{share:.1%}" for share in (change.coverage, apart.coverage, apart.doubt)]
+        rows.append([MEASURES[name].title, *shares])
+    yield grid(["figure", "changes", "differences", "Monte Carlo error"], rows) + "\n"
 
 
 def _conditions(true: Mapping[str, Truth], share: float, everybody: People) -> str:
-    told = "; ".join(
+    told = ";\n  ".join(
         f"{FIGURES[name]} {true['dense'][name]:.3f} and {true['pruned'][name]:.3f}" for name in JUDGED
     )
     return f"""## Coverage of the review's intervals
 
-- {PATIENTS:,} patients a sample, of whom {everybody.chance.mean():.1%} have the event, acting at {ACT_AT:.0%}.
+- {PATIENTS:,} patients a sample; {everybody.chance.mean():.1%} have the event, acting at {ACT_AT:.0%}.
 - The truth is of {len(everybody.chance):,} people with known chances; its own error is at most {share:.0%} of
-  that of a sample. Of the two models: {told}.
+  that of a sample. Of the two models:
+  {told}.
 - Below and above: the intervals that lie wholly on that side of the truth.
 """
 
