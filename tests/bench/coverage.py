@@ -19,7 +19,8 @@ from scipy.stats import norm
 
 from medprune.censoring import Times
 from medprune.review.bootstrap import interval
-from medprune.review.calibration import smoothed
+from medprune.review.calibration import calibration, smoothed
+from medprune.review.discrimination import auroc_interval
 from medprune.review.estimate import Estimate
 from medprune.review.groups import Group
 from medprune.review.measures import MEASURES
@@ -115,7 +116,7 @@ def truth(of: People) -> tuple[dict[str, Truth], float]:
 
 def _ici(chance: Floats, risk: Floats) -> float:
     """The same smoother, over chances in place of outcomes."""
-    curve = smoothed(chance, risk)  # type: ignore[arg-type]
+    curve = smoothed(chance, risk)
     return float(np.abs(risk - curve).mean())
 
 
@@ -192,6 +193,17 @@ def resampled(seed: int) -> Iterator[tuple[str, str, Estimate]]:
 
         found = interval(change, observed.patients, observed.event, draws=DRAWS, seed=seed)
         yield "change", name, found
+
+
+def textbook(seed: int) -> Iterator[tuple[str, str, Estimate]]:
+    """What a review shows of one model where every row is a patient: DeLong's interval, and Wald's."""
+    observed, of = _drawn(seed)
+    for which, risk in (("dense", of.dense), ("pruned", of.pruned)):
+        found = calibration(observed.event, risk)
+        yield which, "auroc", auroc_interval(observed.event, risk)
+        yield which, "in_the_large", found.in_the_large
+        yield which, "slope", found.slope
+        yield which, "observed_over_expected", found.observed_over_expected
 
 
 def _drawn(seed: int) -> tuple[Observed, People]:
@@ -280,7 +292,9 @@ def coverage() -> Iterator[str]:
     drawn = {name: score for (_, name), score in scored(resampled, DRAWN, true).items()}
     yield f"The change by the bootstrap, {DRAWN:,} samples with {DRAWS} draws each:\n"
     yield _table(drawn, true["change"])
-    yield f"One model at a time, {REPEATS:,} samples:\n"
+    yield f"One model at a time by the textbook, as a review shows it, {FEWER:,} samples:\n"
+    yield _rows(scored(textbook, FEWER, true))
+    yield f"One model at a time by influence, {REPEATS:,} samples:\n"
     yield _rows({key: score for key, score in found.items() if key[0] != "change"})
     yield from _more(true, everybody)
     yield f"All in {(time.perf_counter() - started) / 60:.0f} minutes.\n"

@@ -79,7 +79,7 @@ def conditions(frame: pd.DataFrame, tables: Sequence[Table]) -> str:
     grouped = {each.name: ", ".join(COLUMNS[each.name]) for each in tables if COLUMNS[each.name]}
     lines = [
         f"{frame.seed.nunique()} seeds; a seed deals the patients and starts the network. Figures are of "
-        "locked test patients, against the dense network of the same seed: mean ± standard deviation over seeds.",
+        "locked test patients, against the dense network of the same seed: mean ± standard deviation.",
         "Raw: cut once to a sparsity, never retrained. Recalibrated: the same, two parameters fitted on "
         f"tuning. Retrained: the {PATH.title} as the product walks it, recalibrated. "
         f"{DENSE.capitalize()}: nothing is removed.",
@@ -218,7 +218,7 @@ def _half(much: pd.DataFrame, criterion: str) -> str:
     answer = "yes" if beyond[1] > 0 else "no" if beyond[2] < 0 else "these seeds cannot tell"
     return (
         f"By {criterion}, from {SINCE:.0%} removed, all tables: net benefit changes by "
-        f"{shown(interval(raw))} raw and {shown(interval(again))} recalibrated; recovered beyond half of the loss "
+        f"{shown(interval(raw))} raw and {shown(interval(again))} recalibrated; beyond half of the loss "
         f"{shown(beyond)}: **{answer}**. The retrained path: {shown(interval(path))}."
     )
 
@@ -233,15 +233,15 @@ def groups(frame: pd.DataFrame) -> str:
     parts = [
         "### Does subgroup harm exceed chance?",
         paragraph(
-            "Runs (table and seed) in which some group loses more than those outside it, at an adjusted p below "
-            f"{CHANCE:g}; by chance at most about {CHANCE:.0%} of runs would."
+            "Runs (table and seed) in which some group loses more than those outside it, at an adjusted p "
+            f"under {CHANCE:g}; by chance at most about {CHANCE:.0%} of runs would."
         ),
         by_level(held, hits("p_benefit"), ("", REFIT), head="net benefit"),
         by_level(held, hits("p_sensitivity"), ("", REFIT), head="sensitivity"),
         bullets(_beyond_chance(held)),
         paragraph(
-            "Where raw risks all come to lie on one side of the risk acted on, a group's net benefit falls by "
-            "what its prevalence makes of it. The groups are small: a difference that is not seen may be there."
+            "Where raw risks all come to lie on one side of the risk acted on, a group's net benefit falls "
+            "as its prevalence has it. The groups are small: a difference that is not seen may be there."
         ),
     ]
     return "\n\n".join(parts) + "\n"
@@ -269,7 +269,7 @@ def gates(frame: pd.DataFrame) -> str:
         "### Does a margin of AUROC let harm through?",
         paragraph(
             "Runs whose AUROC passes (the lower end of the paired interval above minus the margin), and in "
-            f"brackets how many of these fail by flips (more than {LIMITS.floor_warn:g} times the floor) and by "
+            f"brackets how many of these fail by flips (over {LIMITS.floor_warn:g} times the floor) and by "
             "net benefit (below that of acting on everybody or nobody, or a fall of more than "
             f"{LIMITS.benefit_warn:g})."
         ),
@@ -342,7 +342,7 @@ def order(frame: pd.DataFrame) -> str:
     parts = [
         "### Does the forecast order the groups?",
         paragraph(
-            "Foretold on train with the distance that the weights move; what happened is the change of the mean "
+            "Foretold on train with the distance that the weights move; what happened is the change of mean "
             "loss on test. Tables with three groups or more."
         ),
         grid(head, rows),
