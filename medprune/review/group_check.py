@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 from medprune.review.flips import Flips
-from medprune.review.gate import NOT_ASSESSABLE, PASS, Check, worst
+from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, Check, worst
 from medprune.review.group_words import told_of, told_of_chance
 from medprune.review.limits import Limits
 from medprune.review.side_by_side import estimates_json
-from medprune.review.subgroups import SubgroupReview
+from medprune.review.subgroups import JUDGED_BY, GroupReview, SubgroupReview
 
 
 def group_check(found: Sequence[SubgroupReview], flips: Flips, limits: Limits) -> Check:
@@ -25,22 +26,50 @@ def group_check(found: Sequence[SubgroupReview], flips: Flips, limits: Limits) -
         return Check("G3", NOT_ASSESSABLE, sentence, margin=-limits.group_loss)
     state = worst([each.state for each in found])
     review = next(each for each in found if each.state == state)
+    group = _told_about(review, state)
     counted = sum(len(each.groups) for each in found)
-    few = sum(not group.is_assessable for each in found for group in each.groups)
+    few = sum(not each.is_assessable for one in found for each in one.groups)
     details = (
         f"{counted} groups were looked at, {few} of them too small to assess; intervals hold for all.",
+        *_others(found, state, group),
         *(told_of_chance(each) for each in found),
     )
-    group = review.worst
-    told = [told_of(each, review) for each in review.groups if each.state == state]
-    if group is None or state == NOT_ASSESSABLE:
-        small = [each for each in review.groups if each.state == NOT_ASSESSABLE]
-        told = [told_of(each, review) for each in small]
-    sentence = told[0] if group is None or group.state != state else told_of(group, review)
-    change = None if group is None else group.changes["sensitivity"].band
-    if change is None:
+    if group is None:
+        sentence = "No group of patients could be made of these columns: this is not a pass."
         return Check("G3", state, sentence, margin=-limits.group_loss, details=details)
+    change = group.changes[_judging(group)].band
+    sentence = told_of(group, review)
     return Check("G3", state, sentence, change.value, change.low, change.high, -limits.group_loss, details)
+
+
+def _told_about(review: SubgroupReview, state: str) -> GroupReview | None:
+    """The one group that the check is about: the worst of those in its state."""
+    if state != NOT_ASSESSABLE:
+        return review.worst
+    small = [each for each in review.groups if not each.is_assessable]
+    return next((each for each in small if len(each.columns) == 1), small[0] if small else None)
+
+
+def _judging(group: GroupReview) -> str:
+    """The figure that gives a group its state: of both, the one whose band reaches furthest down."""
+    return min(JUDGED_BY, key=lambda name: _reach(group, name))
+
+
+def _reach(group: GroupReview, name: str) -> tuple[float, float]:
+    """Which band decides: for one that fails its upper end, else its lower one; the unknown come last."""
+    band = group.changes[name].band
+    if not band.is_known:
+        return math.inf, math.inf
+    return (band.high if group.state == FAIL else band.low), band.value
+
+
+def _others(found: Sequence[SubgroupReview], state: str, told: GroupReview | None) -> tuple[str, ...]:
+    """The groups in the same state that the sentence does not name; nothing to say of those that pass."""
+    if state == PASS:
+        return ()
+    names = [each.name for one in found for each in one.groups if each.state == state and each is not told]
+    names = list(dict.fromkeys(names))
+    return (f"Others in the same state ({state}): {', '.join(names)}.",) if names else ()
 
 
 def groups_json(found: SubgroupReview) -> list[dict[str, Any]]:

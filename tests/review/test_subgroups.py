@@ -313,3 +313,41 @@ def test_arrays_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(BadInput, match="got 'f1'"):
         subgroup_changes(observed, dense, pruned, parts(100, 1), ACT_AT, measures=["f1"])
     assert band([], observed.patients) == ()
+
+
+def test_the_checks_numbers_are_those_of_the_group_that_its_sentence_names() -> None:
+    """A small group that is not assessable beside a large one: no number of the one in a row of the other."""
+    observed, dense, pruned = patients(9, 1_500)
+    few = np.arange(1_500) < 60
+    groups = [Group("few", ("size",), few), Group("many", ("size",), ~few)]
+    found = subgroup_changes(observed, dense, pruned, groups, ACT_AT)
+    check = group_check([found], FLIPS, Limits())
+    assert check.state == NOT_ASSESSABLE
+    assert check.sentence.startswith("few: ")
+    assert math.isnan(check.estimate)
+    assert math.isnan(check.low)
+    assert math.isnan(check.high)
+
+
+def test_the_checks_numbers_are_of_the_figure_that_fails() -> None:
+    """Whoever is well is all flagged by the smaller model: net benefit falls, sensitivity does not."""
+    observed, dense, _ = patients(10, 4_000, noise=0.1)
+    [group] = parts(4_000, 1)
+    found = subgroup_changes(observed, dense, np.ones(4_000), [group], 0.5)
+    check = group_check([found], FLIPS, Limits())
+    [only] = found.groups
+    assert only.changes["sensitivity"].band.value > 0
+    assert check.state == FAIL
+    assert "net benefit" in check.sentence.lower()
+    band = only.changes["net_benefit"].band
+    assert (check.estimate, check.low, check.high) == (band.value, band.low, band.high)
+
+
+def test_all_groups_that_fail_are_named() -> None:
+    observed, dense, _ = patients(11, 4_000, noise=0.1)
+    found = subgroup_changes(observed, dense, np.zeros(4_000), parts(4_000, 2), ACT_AT)
+    check = group_check([found], FLIPS, Limits())
+    told = " ".join((check.sentence, *check.details))
+    assert check.state == FAIL
+    assert "part = 0" in told
+    assert "part = 1" in told
