@@ -5,7 +5,7 @@ import streamlit as st
 from medprune.markup import seen
 from medprune.review import Review
 from pages.shared import depth as reading
-from pages.shared import group_columns, guide, limit_form, review_groups, reviewing, session
+from pages.shared import group_columns, guide, limit_form, review_groups, review_sites, reviewing, session
 from pages.shared import review_found as found
 from pages.shared import review_patients as patients
 from pages.shared.guide import PLURAL, plain, share
@@ -173,6 +173,8 @@ def show(study: Study, review: Review) -> None:
     found.pairs(review)
     found.beside(review, klass, depth)
     review_groups.show(review, klass, depth, floor)
+    review_groups.at_risk(review, depth, floor)
+    review_sites.show(review, depth, floor)
     found.recalibration(review, klass, depth, floor)
     patients.other_thresholds(review, klass, depth, floor)
     patients.forecast_after(review, depth, floor)

@@ -98,7 +98,7 @@ def with_columns(study: Study, names: tuple[str, ...]) -> Cohort:
     more = [name for name in names if name not in read and name not in cohort.test.subgroups.columns]
     if not more:
         return cohort
-    everyone = study.table.again(cohort, subgroups=more).all()
+    everyone = study.table.again(cohort, subgroups=more, survey=True).all()
     return replace(
         cohort,
         **{name: _matched(getattr(cohort, name), everyone, more) for name in ("train", "tuning", "test")},

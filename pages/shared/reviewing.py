@@ -21,6 +21,7 @@ from medprune.errors import BadInput
 from medprune.flow import Measured, provenance, with_test_opened
 from medprune.model_file import fingerprint
 from medprune.performance import BINARY
+from medprune.report import About
 from medprune.review import Evidence, Limits, Override, Review, review_steps
 from medprune.review.counted import with_limits
 from medprune.review.evidence import lock as locked
@@ -225,11 +226,11 @@ def build(study: Study, review: Review) -> None:
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
         place = FilePath(scratch) / BUNDLE
         bundle = with_review(
-            export(found.opened, None, place, provenance=record(study, dense, pruned)), review
+            export(found.opened, None, place, provenance=record(study, dense, pruned)), review, study.about
         )
         study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
 
 
-def with_review(bundle: Bundle, review: Review) -> Bundle:
+def with_review(bundle: Bundle, review: Review, about: About) -> Bundle:
     """The bundle with card, report and review inside: the one place where they are added."""
-    return add_review(bundle, review)
+    return add_review(bundle, review, about)

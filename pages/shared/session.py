@@ -30,6 +30,7 @@ from medprune.intake.tensor_file import TensorFile
 from medprune.path import acting_at
 from medprune.prices import Prices
 from medprune.ranking import USUAL_SCOPE
+from medprune.report import About
 from medprune.review import Limits, Review
 from medprune.review.floor import REFITS
 from medprune.review.groups import Cut
@@ -205,6 +206,8 @@ class Study:
     refits: int = REFITS  # of the dense network, for the noise floor
     folds: int = 5  # out of fold, where test patients are too few; 0: none
     reviews: dict[tuple[str, float], Reviewed] = field(default_factory=dict)  # by model and risk acted on
+    about: About = field(default_factory=About)  # what only the user can say of the model
+    abouts: int = 0  # times that this was sent off
     prices: Prices = field(default_factory=Prices)
     jobs: Jobs = field(default_factory=Jobs)
     runs: list[Run] = field(default_factory=list)
@@ -233,7 +236,7 @@ class Study:
         self.cohort = cohort
         self.test_openings, self.opened_for = 0, set()
         self.limits, self.locked, self.subgroups, self.site = Limits(), None, (), None
-        self.prices = Prices()
+        self.prices, self.about = Prices(), About()
         self.use_model(None, [])
 
     def use_cohort(self, cohort: Cohort) -> None:

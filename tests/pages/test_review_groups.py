@@ -3,6 +3,10 @@ the people behind the model say."""
 
 from __future__ import annotations
 
+import io
+import zipfile
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,12 +14,17 @@ from streamlit.testing.v1 import AppTest
 
 from medprune import MLP, Cohort, Path, Schedule, load_cohort, prune, train
 from medprune.errors import BadInput
+from medprune.report import About, blank_about, questions
+from medprune.report.about import about_of
+from medprune.review import Override, Review, review
 from medprune.review.groups import Cut
-from pages.shared import group_columns
-from pages.shared.session import Table
+from medprune.review.pooled import Procedure
+from medprune.review.wording import number
+from pages.shared import about_form, group_columns, review_sites, reviewing
+from pages.shared.session import Reviewed, Table
 from tests.makers import patient_table
 from tests.pages.test_pages import go, healthy, texts
-from tests.pages.test_review import finished, quick, review_of, study_of
+from tests.pages.test_review import Done, finished, quick, review_of, said, study_of
 
 ROWS = 900
 
@@ -107,4 +116,100 @@ def test_groups_by_a_column_that_the_model_does_not_read(ready: AppTest) -> None
     names = [group.name for group in review_of(ready).groups[0].groups]
     assert {"hospital = North", "hospital = South", "age under 55", "age 65 or over"} <= set(names)
     assert "groups by hospital, age (cut at 55, 65)" in texts(ready).replace("\\", "")
-    go(ready, "7_export")
+
+
+@pytest.fixture(scope="module")
+def once(chosen: tuple[Cohort, Path, Table]) -> Review:
+    """A review with groups by what the model does not read, and with each hospital left out; made once."""
+    cohort, path, table = chosen
+    loaded = table.again(cohort, subgroups=["hospital", "origin"])
+    how = Procedure("contribution", "weight", 0.5, {}, 0)
+    return review(
+        path.dense.model, path.candidates[-1].model, loaded.test, cohort=loaded, refits=0,
+        subgroups=("hospital", "origin"), site="hospital", procedure=how,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def looked(ready: AppTest, once: Review) -> AppTest:
+    study = study_of(ready)
+    opened = reviewing.open_test(study, study.chosen, study.model)
+    study.reviews[reviewing.key_of(study)] = Reviewed(opened, Done(), once)
+    return go(ready, "6_review")
+
+
+def test_sites_are_left_out_and_told(looked: AppTest) -> None:
+    found = review_of(looked).sites
+    assert len(found.sites) == 2
+    low, high = found.levels("auroc")
+    for depth in ("Clinician", "Data scientist"):
+        healthy(looked.segmented_control(key="depth").set_value(depth).run())
+        assert f"**{number(low)}** to **{number(high)}**" in texts(looked)
+        assert "every site left out" in said(looked)
+    assert "learnt from" in said(looked), "every figure of every site for the data scientist"
+    study_of(looked).floor = 10
+    healthy(looked.run())
+    assert "every site left out" not in said(looked)
+    assert "learnt from" not in said(looked)
+
+
+def test_fewer_than_two_assessable_sites_give_no_range(once: Review) -> None:
+    first, *others = once.sites.sites
+    small = replace(once.sites, sites=(first, *(replace(s, state="not assessable") for s in others)))
+    told = review_sites.told_of(small)
+    assert "no range" in told
+    assert f"the event or did not: {others[0].name}" in told
+
+
+def test_sites_are_asked_for_and_go_into_the_review(ready: AppTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(ready, refits=0)
+    started = {}
+    monkeypatch.setattr(study_of(ready).jobs, "start", lambda *args, **how: started.update(how) or Done())
+    study_of(ready).site = "origin"
+    reviewing.start(study_of(ready))
+    assert started["site"] == "origin"
+    assert "origin" in started["cohort"].tuning.subgroups
+    assert started["procedure"] is not None
+
+
+def test_who_was_at_risk_beforehand(looked: AppTest) -> None:
+    ranked = review_of(looked).beforehand.forecast.ranked
+    assert f"the most harm to **{ranked[0].name}**" in texts(looked).replace("\\", "")
+    assert "weak forecast" in texts(looked)
+    assert not [frame for frame in looked.dataframe if "gradient" in frame.value.columns]
+    healthy(looked.segmented_control(key="depth").set_value("Data scientist").run())
+    [shown] = [frame.value for frame in looked.dataframe if "gradient" in frame.value.columns]
+    assert list(shown["group"]) == [group.name for group in ranked]
+
+
+def test_every_question_stands_in_the_form_once() -> None:
+    asked = [name for names in about_form.GROUPS.values() for name in names]
+    assert sorted(asked) == sorted(questions())
+
+
+def test_what_people_say_is_kept_and_printed(looked: AppTest) -> None:
+    go(looked, "7_export")
+    of = len(questions())
+    assert f"**{of} of {of} are blank**" in texts(looked)
+    looked.text_area(key="about_0_users").set_value("Ward <b>physicians</b>")
+    healthy(looked.button(key="about_keep").click().run())
+    assert study_of(looked).about.users == "Ward <b>physicians</b>"
+    assert f"**{of - 1} of {of} are blank**" in texts(looked)
+    assert about_of(about_form.as_json(study_of(looked).about).encode(), "x") == study_of(looked).about
+    assert about_form.as_json(About()) == blank_about()
+    looked.file_uploader[0].upload("about.json", b'{"users": "nurses", "wrong": 1}', "application/json")
+    healthy(looked.run())
+    assert "nothing to be said about a model under" in texts(looked)
+    assert study_of(looked).about.users == "Ward <b>physicians</b>", "what was there stays"
+    looked.file_uploader[0].upload("about.json", b'{"users": "nurses"}', "application/json")
+    healthy(looked.run())
+    assert study_of(looked).about == About(users="nurses")
+    review = review_of(looked).overridden(Override.read("Dr Ada", "Shadow mode", "2999-01-01"))
+    reviewing.build(study_of(looked), review)
+    with zipfile.ZipFile(io.BytesIO(study_of(looked).finished.zip)) as archive:
+        [card] = [name for name in archive.namelist() if name.endswith("card.md")]
+        assert "nurses" in archive.read(card).decode()
+    go(looked, "7_export")
+    looked.text_area(key="about_2_users").set_value("nobody")
+    healthy(looked.button(key="about_keep").click().run())
+    assert study_of(looked).finished is None, "a bundle that says otherwise has to be built again"
