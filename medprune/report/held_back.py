@@ -154,7 +154,7 @@ def _g4(check: Check, review: Review, floor: int) -> Check:
     told = shown_flips(review.flips, raw_flips(review), floor)
     if told.all_shown:
         return check
-    start, handled = "Of 1,000 patients, ", "handled differently"
+    start, handled = f"Of 1,000 {'rows' if review.by_row else 'patients'}, ", "handled differently"
     parted = "had the event"
     if not review.is_binary:
         handled, parted = "put in another class", "are put in their own"

@@ -67,7 +67,7 @@ def _estimate(check: Check) -> str:
         return f"{check.estimate:.1g}"
     if check.id == "G4":
         return f"{check.estimate:.1%} of decisions"
-    told = number(check.estimate)
+    told = f"{'slope ' if check.id == 'G2' else ''}{number(check.estimate)}"
     if math.isfinite(check.low) and math.isfinite(check.high):
         told += f" (95% CI {interval(Estimate(check.estimate, check.low, check.high))})"
     return told

@@ -66,12 +66,20 @@ def floor_of(
 
 
 def floor_steps(
-    dense: RiskModel, cohort: Cohort, split: Split, act_at: float, *, refits: int = REFITS, seed: int = 0
+    dense: RiskModel,
+    cohort: Cohort,
+    split: Split,
+    act_at: float,
+    *,
+    refits: int = REFITS,
+    weight: NDArray[np.float64] | None = None,
+    seed: int = 0,
 ) -> Iterator[FloorStep]:
     """Train networks like the dense one on the same train and tuning patients, from ``refits`` other seeds.
 
     The floor stays unknown for a model that was not trained here: how it was trained is not known, and
-    training another one would measure another procedure.
+    training another one would measure another procedure. ``weight`` (N,) is what each row counts, as in the
+    changed decisions that the floor is held against; None: alike.
     """
     if not is_trainable(dense, cohort) or refits < 1:
         yield FloorStep(0, 0)
@@ -80,7 +88,7 @@ def floor_steps(
     for number in range(refits):
         yield FloorStep(number, refits)
         again = like(dense, cohort, schedule_of(dense), seed_of(seed, dense.origin.seed, number, 2))
-        rates.append(float((_sides(again, split, act_at) != before).mean()))
+        rates.append(float(np.average(_sides(again, split, act_at) != before, weights=weight)))
     yield FloorStep(refits, refits, Floor(tuple(rates)))
 
 

@@ -77,8 +77,7 @@ class Seen:
         return [1] if self.is_binary else list(range(len(self.classes)))
 
     def _observed(self, klass: int, prevalence: float | None) -> Observed:
-        observed = Observed.of(self.split, klass)
-        return observed if prevalence is None else observed.as_if(prevalence)
+        return Observed.of(self.split, klass, prevalence)
 
     def auroc(self) -> tuple[Estimate, Estimate, Estimate]:
         """Of the dense model, the pruned one, and the change: the mean over more than two classes."""
@@ -89,9 +88,10 @@ class Seen:
         before, after = (macro_auroc(self.split, each) for each in (self.dense, self.pruned))
         return before.estimate(patients), after.estimate(patients), (after - before).estimate(patients)
 
-    def flips(self) -> Flips:
+    def flips(self, prevalence: float | None = None) -> Flips:
+        """Who is handled differently, weighted as the figures are, so that both tell of the same patients."""
         if self.is_binary:
-            weight = Observed.of(self.split).weight
+            weight = self._observed(1, prevalence).weight
             event = self.split.outcome == 1
             return flips(event, self.dense[:, 1], self.pruned[:, 1], self.act_at, weight)
         return moves(self.split.outcome, decisions(self.dense), decisions(self.pruned))
