@@ -14,10 +14,8 @@ from numpy.typing import NDArray
 
 from medprune.cohort import Cohort, Split
 from medprune.compaction import compact
-from medprune.errors import BadInput
 from medprune.model import RiskModel
 from medprune.onnx_graph import onnx_bytes
-from medprune.performance import BINARY
 from medprune.review.beforehand import beforehand
 from medprune.review.comparator import comparators
 from medprune.review.evidence import Evidence, Fidelity, evidence_of, fidelity
@@ -25,7 +23,6 @@ from medprune.review.floor import REFITS, floor_steps
 from medprune.review.groups import Cut, Grouping, groups_of
 from medprune.review.limits import Limits
 from medprune.review.multiclass import pairs
-from medprune.review.observed import Observed
 from medprune.review.pooled import Procedure
 from medprune.review.repeats import pooled, sites, with_columns
 from medprune.review.result import Review
@@ -101,7 +98,6 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
     BadInput.
     """
     limits = Limits() if limits is None else limits
-    _check_prevalence(dense.classes, prevalence)
     model, raw = _models(pruned, dense)
     at = model.act_at if act_at is None else act_at
     dense, model = replace(dense, act_at=at), replace(model, act_at=at)
@@ -140,8 +136,7 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
         prevalence=prevalence,
     )
     if cohort is not None:
-        weight = Observed.of(split, prevalence=prevalence).weight
-        for step in floor_steps(dense, cohort, split, at, refits=refits, weight=weight, seed=seed):
+        for step in floor_steps(dense, cohort, split, at, refits=refits, prevalence=prevalence, seed=seed):
             made = replace(made, floor=step.floor)
             yield ReviewStep(2 + step.number, of, "Retraining the original, to see what changes anyway")
         made = replace(
@@ -170,14 +165,6 @@ def _models(pruned: RiskModel | Exported, dense: RiskModel) -> tuple[RiskModel, 
     if model.recalibration == dense.recalibration:
         return model, None
     return model, replace(model, recalibration=dense.recalibration)
-
-
-def _check_prevalence(classes: Sequence[str], prevalence: float | None) -> None:
-    if prevalence is not None and len(classes) > BINARY:
-        raise BadInput(
-            "A prevalence weights patients with the event against those without, and this outcome has "
-            f"{len(classes)} classes; do without the prevalence."
-        )
 
 
 def _procedure(pruned: RiskModel | Exported, given: Procedure | None) -> Procedure | None:

@@ -163,9 +163,18 @@ def _within(value: float, good: tuple[float, float], fair: tuple[float, float]) 
     return WARN if fair[0] <= value <= fair[1] else FAIL
 
 
-def changed_decisions(found: Flips, floor: Floor | None, limits: Limits, *, by_row: bool = False) -> Check:
-    """G4: who is handled differently, against what a retraining would change anyway; ``by_row`` where
-    patients have several rows, each of which is a decision."""
+def changed_decisions(
+    found: Flips,
+    floor: Floor | None,
+    limits: Limits,
+    *,
+    rate: Estimate | None = None,
+    by_row: bool = False,
+) -> Check:
+    """G4: who is handled differently, against what a retraining would change anyway.
+
+    ``rate`` is the share of changed decisions with its interval; ``by_row`` tells that patients have several
+    rows, each of which is a decision."""
     per = found.per_1000
     missed, most = per(found.missed), limits.missed_per_1000
     of = "Of 1,000 rows" if by_row else "Of 1,000 patients"
@@ -191,7 +200,7 @@ def changed_decisions(found: Flips, floor: Floor | None, limits: Limits, *, by_r
         sentence += f" More are missed than your limit of {most:g} in 1,000."
     if by_row:
         sentence += " Patients have several rows, and each is a decision."
-    low, high = (math.nan, math.nan) if floor is None else (floor.low, floor.high)
+    low, high = (math.nan, math.nan) if rate is None else (rate.low, rate.high)
     details = () if floor is None else (_beside_the_floor(found, floor),)
     if most is None:
         details = (*details, "No limit was set on how many with the event may be missed.")

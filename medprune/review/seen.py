@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprune.cohort import Split
+from medprune.errors import BadInput
 from medprune.performance import BINARY, decisions
 from medprune.review.estimate import Estimate
 from medprune.review.flips import Flips, flips, foretold, moves
@@ -77,6 +78,11 @@ class Seen:
         return [1] if self.is_binary else list(range(len(self.classes)))
 
     def _observed(self, klass: int, prevalence: float | None) -> Observed:
+        if prevalence is not None and not self.is_binary:
+            raise BadInput(
+                "A prevalence weights patients with the event against those without, and this outcome has "
+                f"{len(self.classes)} classes; do without the prevalence."
+            )
         return Observed.of(self.split, klass, prevalence)
 
     def auroc(self) -> tuple[Estimate, Estimate, Estimate]:

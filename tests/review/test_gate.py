@@ -25,7 +25,7 @@ def simulated(rows: int = ROWS, seed: int = 0) -> Cohort:
     rng = np.random.default_rng(seed)
     female = rng.random(rows) < 0.3
     f, m, both = rng.normal(size=(3, rows))
-    logit = -1.2 + 1.2 * both + 1.5 * np.where(female, f, m)
+    logit = -1.2 + 1.2 * both + 2.0 * np.where(female, f, m)
     table = pd.DataFrame(
         {
             "f": np.where(female, f, 0.0),

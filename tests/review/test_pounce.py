@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from statsmodels.stats.proportion import proportion_confint
 
 from medprune import MLP, BadInput, Cohort, Limits, Review, RiskModel, load_cohort, review
 from medprune.compaction import compact
@@ -20,16 +21,18 @@ from medprune.onnx_run import onnx_risks
 from medprune.preparation import fit_preparation
 from medprune.recalibration import finished
 from medprune.report import card_md, report_html
+from medprune.report.facts import Known
 from medprune.review import checks
 from medprune.review.calibration import SMOOTHER, smoothed
 from medprune.review.comparator import comparators
 from medprune.review.discrimination import paired_auroc
 from medprune.review.evidence import Evidence
-from medprune.review.flips import Flips
+from medprune.review.flips import Flips, flips
 from medprune.review.floor import Floor
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN, Check
 from medprune.review.group_check import group_check
 from medprune.review.groups import Group, groups_of
+from medprune.review.influence import share
 from medprune.review.observed import Observed
 from medprune.review.shift import input_check
 from medprune.review.side_by_side import FIGURES, SideBySide, side_by_side
@@ -149,6 +152,34 @@ def test_6_flips_stand_against_a_floor_and_are_parted_into_good_and_bad() -> Non
     assert checks.changed_decisions(some, Floor((0.05,)), Limits()).state == PASS
     assert checks.changed_decisions(some, Floor((0.05,)), Limits(missed_per_1000=8)).state == FAIL
     assert "No limit was set" in told(checks.changed_decisions(some, Floor((0.05,)), Limits()))
+
+
+def test_6_the_interval_of_the_changed_share_is_its_own_not_the_floors() -> None:
+    made = found()
+    row, floor = check(made, "G4"), made.floor
+    assert floor is not None
+    assert row.estimate == pytest.approx(made.flips.rate)
+    assert row.low < row.estimate < row.high
+    assert (row.low, row.high) != (floor.low, floor.high)
+    who = np.arange(400) < 60
+    alone = np.arange(400, dtype=np.uint64)
+    wilson = proportion_confint(60, 400, method="wilson")
+    one = share(who, np.ones(400), alone)
+    assert (one.low, one.high) == pytest.approx(wilson, rel=0.005)
+    twice = share(np.repeat(who, 2), np.ones(800), np.repeat(alone, 2))
+    assert (twice.low, twice.high) == pytest.approx((one.low, one.high), rel=0.005)
+    none = share(np.zeros(400, dtype=bool), np.ones(400), alone)
+    assert none.low == 0
+    assert none.high == pytest.approx(proportion_confint(0, 400, method="wilson")[1])
+    risks = made.dense_risks.copy()
+    risks[:3] = risks[:3, ::-1]  # three decisions change
+    three = (np.arange(len(risks)) < 3) & (made.dense_risks[:, 1] != 0.5)
+    counted = flips(made.split.outcome == 1, made.dense_risks[:, 1], risks[:, 1], made.act_at)
+    assert counted.total == three.sum()
+    few = replace(made, pruned_risks=risks, flips=counted)
+    assert np.isfinite([getattr(check(few, "G4"), name) for name in ("estimate", "low", "high")]).all()
+    shown = next(each for each in Known(few).checks if each.id == "G4")
+    assert not np.isfinite([shown.estimate, shown.low, shown.high]).any()  # no small count follows
 
 
 def test_7_the_smoother_is_named_and_not_robust_and_slope_and_intercept_are_apart() -> None:
