@@ -157,7 +157,10 @@ def _events(known: Known, side: SideBySide) -> str:
 def kind_of_test(known: Known) -> str:
     """Internal or external, as far as the review knows."""
     if known.review.split.name == TEST_SPLIT:
-        return "A held-out part of the table that the model was made from: internal, not external validation."
+        return (
+            "A held-out part of the table that the model was made from, by one random split: internal, not "
+            "external validation."
+        )
     return f"Patients of another table, or all of one ({known.review.split.name}), as was declared."
 
 
@@ -308,6 +311,25 @@ def figure(known: Known, name: str, digits: int = 3) -> str:
             f"{of}{number(pruned.value, digits)} ({interval(pruned, digits)}) against "
             f"{number(dense.value, digits)}, change {signed(change.value, digits)} "
             f"({interval(change, digits)})"
+        )
+    return "; ".join(told)
+
+
+def logistic(known: Known) -> str:
+    """What a logistic regression on the same inputs does, and whether the smaller model does better."""
+    told = []
+    for side in known.review.sides:
+        found = next((each.figures for each in known.review.comparators if each.label == side.label), None)
+        if found is None or too_few(side, known.floor):
+            continue
+        of = f"{side.label}: " if len(known.review.sides) > 1 else ""
+        both = [(side.pruned[name].value, found[name].value) for name in ("auroc", "net_benefit")]
+        ahead = [own > other for own, other in both]
+        verdict = "the smaller model is ahead in both" if all(ahead) else "the smaller model is ahead in one"
+        if not any(ahead):
+            verdict = "the smaller model is ahead in neither, so it has little to say for itself"
+        told.append(
+            f"{of}AUROC {number(both[0][1])}, net benefit {number(both[1][1])}; by these estimates {verdict}"
         )
     return "; ".join(told)
 

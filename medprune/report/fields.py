@@ -211,6 +211,7 @@ GROUPS: tuple[Group, ...] = (
             Field("Calibration slope", lambda known: facts.figure(known, "slope", 2)),
             Field("Integrated calibration index", lambda known: facts.figure(known, "ici")),
             Field("Net benefit", lambda known: facts.figure(known, "net_benefit")),
+            Field("Logistic regression on the same inputs", facts.logistic),
             Field("Changed decisions", lambda known: facts.sentence(known, "G4")),
             Field("Gate", lambda known: known.review.gate),
         ),

@@ -154,7 +154,7 @@ def _g4(check: Check, review: Review, floor: int) -> Check:
     told = shown_flips(review.flips, raw_flips(review), floor)
     if told.all_shown:
         return check
-    start, handled = "Of 1,000 patients, ", "handled differently"
+    start, handled = f"Of 1,000 {'rows' if review.by_row else 'patients'}, ", "handled differently"
     parted = "had the event"
     if not review.is_binary:
         handled, parted = "put in another class", "are put in their own"
@@ -171,9 +171,10 @@ def _g4(check: Check, review: Review, floor: int) -> Check:
     _, mark, rest = check.sentence.partition(". ")
     details = check.details if told.total_shown else ()
     nothing = float("nan")
-    estimate = check.estimate if told.total_shown else nothing
+    figures = (check.estimate, check.low, check.high) if told.total_shown else (nothing,) * 3
     sentence = f"{start}{parts}.{mark[1:]}{rest}"
-    return replace(check, sentence=sentence, details=details, estimate=estimate)
+    estimate, low, high = figures
+    return replace(check, sentence=sentence, details=details, estimate=estimate, low=low, high=high)
 
 
 def _g6(check: Check, review: Review, floor: int) -> Check:

@@ -66,8 +66,10 @@ def _estimate(check: Check) -> str:
     if check.id == "G7":
         return f"{check.estimate:.1g}"
     if check.id == "G4":
-        return f"{check.estimate:.1%} of decisions"
-    told = number(check.estimate)
+        told = f"{check.estimate:.1%} of decisions"
+        known = math.isfinite(check.low)
+        return f"{told} (95% CI {check.low:.1%} to {check.high:.1%})" if known else told
+    told = f"{'slope ' if check.id == 'G2' else ''}{number(check.estimate)}"
     if math.isfinite(check.low) and math.isfinite(check.high):
         told += f" (95% CI {interval(Estimate(check.estimate, check.low, check.high))})"
     return told

@@ -20,7 +20,7 @@ NEXT = {
     "G0": "Review it on more patients whom neither model has seen, with limits that are set before.",
     "G1": "Take a less pruned candidate, or review it on more patients with the event.",
     "G2": "Recalibrate on patients of the place where it will be used, or take a less pruned candidate.",
-    "G3": "Do not use it for the groups named below until more of their patients have been reviewed.",
+    "G3": "Do not use it for groups that did not pass until more of their patients have been reviewed.",
     "G4": "Look at the patients whose decision changes, on the page Review, and decide with clinicians "
     "whether that is acceptable; if not, take a less pruned candidate.",
     "G5": "Do not act on its risks at this threshold before net benefit has been settled on more patients.",
@@ -106,7 +106,8 @@ def everybody(known: Known) -> str:
         f"{(1000 - with_event) * (1 - each['specificity'].value):.0f} of the others"
         for each in (side.dense, side.pruned)
     ]
+    like = "rows (patients have several, and each is a decision)" if review.by_row else "patients"
     return (
-        f"Of 1,000 patients like these, {with_event:.0f} have the event. Acting at a risk of "
+        f"Of 1,000 {like} like these, {with_event:.0f} have the event. Acting at a risk of "
         f"{review.act_at:.0%} or more, the original flags {flagged[0]}, the smaller model {flagged[1]}."
     )

@@ -18,6 +18,13 @@ from medprune.review.side_by_side import SideBySide
 from medprune.review.utility import odds
 from medprune.review.wording import interval, number, signed
 
+USUAL = 0.5  # the risk that is acted on where nobody says which
+UNCHOSEN = (
+    "50% is also what applies where nobody has set a threshold; one to act on follows from what it costs to "
+    "act needlessly and to miss a patient, not from a half."
+)
+ROUNDING = 1e-9  # of two net benefits that are the same sum in another order
+
 
 def evidence_fit(sides: Sequence[SideBySide], evidence: Evidence, limits: Limits) -> Check:
     """G0: enough patients, none of whom the models know, and limits that were set before."""
@@ -47,6 +54,9 @@ def evidence_fit(sides: Sequence[SideBySide], evidence: Evidence, limits: Limits
     if evidence.loosened:
         state = FAIL
         more.append("the limits were loosened after test patients were opened, so they limit nothing")
+    if evidence.locked is None:
+        state = worst([state, WARN])
+        more.append("no limits are on record from before these patients were opened")
     if evidence.moved:
         state = worst([state, WARN])
         more.append("another risk is acted on than when test patients were opened")
@@ -104,11 +114,14 @@ def calibrated(sides: Sequence[SideBySide], limits: Limits) -> Check:
         f"The original: O/E {side.dense['observed_over_expected'].value:.2f}, slope "
         f"{side.dense['slope'].value:.2f}, ICI {number(side.dense['ici'].value)}.",
     )
-    sentence = f"Among patients given about a {_told(side)}{of_class}."
-    return Check("G2", state, sentence, slope.value, slope.low, slope.high, limits.slope[0], details)
+    why = "; ".join(told for each, told in _off(side, limits) if each != PASS)
+    sentence = f"Among patients given about a {_told(side, state)}{of_class}."
+    sentence += f" {why[0].upper()}{why[1:]}." if why else ""
+    margin = limits.slope[0] if slope.value < 1 else limits.slope[1]
+    return Check("G2", state, sentence, slope.value, slope.low, slope.high, margin, details)
 
 
-def _told(side: SideBySide) -> str:
+def _told(side: SideBySide, state: str) -> str:
     """The calibration curve where most decisions are made, in counts."""
     risks, shares, at = side.curves.risks[1], side.curves.shares[1], side.curves.at
     place = int(abs(risks - at).argmin())
@@ -117,20 +130,34 @@ def _told(side: SideBySide) -> str:
     apart = share - risk
     if abs(apart) < 0.01:  # noqa: PLR2004 - of 100 patients, one
         return f"{about}, as it said"
-    return f"{about}: it {'understates' if apart > 0 else 'overstates'} risk here"
+    but = ", though over all patients its risks keep within your limits" if state == PASS else ""
+    return f"{about}: it {'understates' if apart > 0 else 'overstates'} risk here{but}"
 
 
 def _calibration_state(side: SideBySide, limits: Limits) -> str:
+    values = (side.pruned["observed_over_expected"], side.pruned["slope"], side.change["ici"])
+    if any(math.isnan(each.value) for each in values):
+        return NOT_ASSESSABLE
+    return worst([state for state, _ in _off(side, limits)])
+
+
+def _off(side: SideBySide, limits: Limits) -> list[tuple[str, str]]:
+    """The state of each of the three figures, and what is wrong where it does not pass."""
     ratio, slope = side.pruned["observed_over_expected"].value, side.pruned["slope"].value
     rise = side.change["ici"].value
-    if any(math.isnan(value) for value in (ratio, slope, rise)):
-        return NOT_ASSESSABLE
-    within = [
-        _within(ratio, limits.observed_over_expected, limits.observed_over_expected_warn),
-        _within(slope, limits.slope, limits.slope_warn),
-        PASS if rise <= limits.ici_rise else WARN if rise <= limits.ici_rise_warn else FAIL,
+    commoner = "more" if ratio > 1 else "less"
+    timid = "too timid" if slope > 1 else "too extreme"
+    return [
+        (
+            _within(ratio, limits.observed_over_expected, limits.observed_over_expected_warn),
+            f"over all patients the event is {commoner} common than its risks say (O/E {ratio:.2f})",
+        ),
+        (_within(slope, limits.slope, limits.slope_warn), f"its risks are {timid} (slope {slope:.2f})"),
+        (
+            PASS if rise <= limits.ici_rise else WARN if rise <= limits.ici_rise_warn else FAIL,
+            f"its risks lie further from what happened than the original's (ICI {signed(rise)})",
+        ),
     ]
-    return worst(within)
 
 
 def _within(value: float, good: tuple[float, float], fair: tuple[float, float]) -> str:
@@ -139,18 +166,29 @@ def _within(value: float, good: tuple[float, float], fair: tuple[float, float]) 
     return WARN if fair[0] <= value <= fair[1] else FAIL
 
 
-def changed_decisions(found: Flips, floor: Floor | None, limits: Limits) -> Check:
-    """G4: who is handled differently, against what a retraining would change anyway."""
+def changed_decisions(
+    found: Flips,
+    floor: Floor | None,
+    limits: Limits,
+    *,
+    rate: Estimate | None = None,
+    by_row: bool = False,
+) -> Check:
+    """G4: who is handled differently, against what a retraining would change anyway.
+
+    ``rate`` is the share of changed decisions with its interval; ``by_row`` tells that patients have several
+    rows, each of which is a decision."""
     per = found.per_1000
     missed, most = per(found.missed), limits.missed_per_1000
+    of = "Of 1,000 rows" if by_row else "Of 1,000 patients"
     sentence = (
-        f"Of 1,000 patients, {per(found.total):.0f} would be handled differently: "
+        f"{of}, {per(found.total):.0f} would be handled differently: "
         f"{per(found.caught):.0f} newly flagged with the event, {missed:.0f} with the event no longer "
         f"flagged, {per(found.alarmed):.0f} newly flagged without it, {per(found.spared):.0f} spared"
     )
     if found.moved:
         sentence = (
-            f"Of 1,000 patients, {per(found.total):.0f} would be put in another class: "
+            f"{of}, {per(found.total):.0f} would be put in another class: "
             f"{per(found.caught):.0f} now in their own, {missed:.0f} no longer, {per(found.moved):.0f} in "
             "another wrong one"
         )
@@ -163,17 +201,21 @@ def changed_decisions(found: Flips, floor: Floor | None, limits: Limits) -> Chec
     if most is not None and missed > most:
         state = FAIL
         sentence += f" More are missed than your limit of {most:g} in 1,000."
-    low, high = (math.nan, math.nan) if floor is None else (floor.low, floor.high)
-    details = (
-        ()
-        if floor is None
-        else (
-            f"{len(floor.rates)} retrainings from other seeds changed {floor.low:.1%} to {floor.high:.1%} of "
-            f"decisions, {floor.rate:.1%} on average; pruning changed {found.rate:.1%}.",
-        )
-    )
+    if by_row:
+        sentence += " Patients have several rows, and each is a decision."
+    low, high = (math.nan, math.nan) if rate is None else (rate.low, rate.high)
+    details = () if floor is None else (_beside_the_floor(found, floor),)
+    if most is None:
+        details = (*details, "No limit was set on how many with the event may be missed.")
     margin = math.nan if floor is None else floor.rate
     return Check("G4", state, sentence, found.rate, low, high, margin, details)
+
+
+def _beside_the_floor(found: Flips, floor: Floor) -> str:
+    return (
+        f"{len(floor.rates)} retrainings from other seeds changed {floor.low:.1%} to {floor.high:.1%} of "
+        f"decisions, {floor.rate:.1%} on average; pruning changed {found.rate:.1%}."
+    )
 
 
 def _against(rate: float, floor: float, times: float) -> str:
@@ -184,19 +226,21 @@ def _against(rate: float, floor: float, times: float) -> str:
 
 def worth(sides: Sequence[SideBySide], act_at: float, limits: Limits) -> Check:
     """G5: net benefit at the risk acted on, and over the range of risks; the worst class counts."""
-    found = [(_worth_state(side, limits), side) for side in sides]
+    binary = len(sides) == 1
+    found = [(_worth_state(side, limits, binary=binary), side) for side in sides]
     state = worst([each for each, _ in found])
     side = next(side for each, side in found if each == state)
     change, value = side.change["net_benefit"], side.pruned["net_benefit"].value
-    more = "more" if change.value >= 0 else "fewer"
+    if state == NOT_ASSESSABLE:
+        return Check("G5", state, "Net benefit cannot be known on these patients: this is not a pass.")
+    of_class = "" if binary else f" for {side.label!r} against the others"
     sentence = (
-        f"At your threshold (act at {act_at:.0%} or more), the change is equivalent to "
-        f"{abs(1000 * change.value):.1f} {more} patients correctly treated per 1,000"
+        f"At your threshold (act at {act_at:.0%} or more){of_class}, the change is equivalent to "
+        f"{_treated(change.value)} patients correctly treated per 1,000"
     )
-    simplest = side.simplest
-    if value < simplest:
-        who = "everybody" if simplest > 0 else "nobody"
-        sentence += f"; acting on {who} would be worth more than acting on the smaller model"
+    if change.is_known and change.low < change.high:
+        sentence += f" (95% CI {_treated(change.low)} to {_treated(change.high)})"
+    sentence = "; ".join([sentence, *(told for _, told in _wanting(side, limits, binary=binary))])
     details = (
         f"Net benefit {number(value)} vs {number(side.dense['net_benefit'].value)} (change "
         f"{signed(change.value)}, {interval(change)}); acting on everybody {number(side.treat_all)}, on "
@@ -204,21 +248,50 @@ def worth(sides: Sequence[SideBySide], act_at: float, limits: Limits) -> Check:
         f"{side.doubt(limits.benefit_loss):.0%}.",
         _over_the_range(side),
         f"One needless action weighs {odds(act_at):.2f} of a missed patient there.",
+        *([UNCHOSEN] if binary and act_at == USUAL else []),
     )
     return Check(
         "G5", state, sentence + ".", change.value, change.low, change.high, -limits.benefit_loss, details
     )
 
 
-def _worth_state(side: SideBySide, limits: Limits) -> str:
-    change, value = side.change["net_benefit"].value, side.pruned["net_benefit"].value
-    if math.isnan(change):
+def _treated(change: float) -> str:
+    """A change of net benefit as patients of 1,000.
+
+    >>> _treated(0.0132), _treated(-0.004), _treated(0.0)
+    ('13.2 more', '4.0 fewer', '0.0 more')
+    """
+    return f"{abs(1000 * change):.1f} {'fewer' if round(1000 * change, 1) < 0 else 'more'}"
+
+
+def _worth_state(side: SideBySide, limits: Limits, *, binary: bool) -> str:
+    if math.isnan(side.change["net_benefit"].value):
         return NOT_ASSESSABLE
-    if value < side.simplest or change < -limits.benefit_warn:
-        return FAIL
-    if change < -limits.benefit_loss or side.doubt(limits.benefit_loss) > limits.benefit_doubt:
-        return WARN
-    return PASS if side.curves.worst_change >= -limits.benefit_warn else WARN
+    return worst([PASS, *(state for state, _ in _wanting(side, limits, binary=binary))])
+
+
+def _wanting(side: SideBySide, limits: Limits, *, binary: bool) -> list[tuple[str, str]]:
+    """What keeps the smaller model's worth from passing: a state and its words each."""
+    change, value = side.change["net_benefit"].value, side.pruned["net_benefit"].value
+    found, doubt = [], side.doubt(limits.benefit_loss)
+    if value < side.simplest - ROUNDING:
+        who = "everybody" if side.simplest > 0 else "nobody"
+        found.append((FAIL, f"acting on {who} would be worth more than acting on the smaller model"))
+    if change < -limits.benefit_warn:
+        found.append((FAIL, f"net benefit falls by more than {limits.benefit_warn:g}"))
+    elif change < -limits.benefit_loss:
+        found.append((WARN, f"net benefit falls by more than {limits.benefit_loss:g}"))
+    elif doubt > limits.benefit_doubt:
+        found.append((WARN, f"the chance of a loss above {limits.benefit_loss:g} is {doubt:.0%}"))
+    if side.curves.worst_change < -limits.benefit_warn:
+        low, high = side.curves.range
+        fall = number(-side.curves.worst_change)
+        found.append((WARN, f"somewhere from {low:.0%} to {high:.0%} net benefit falls by {fall}"))
+    treated = side.pruned["sensitivity"].value, side.pruned["specificity"].value
+    if binary and treated in ((0.0, 1.0), (1.0, 0.0)):
+        who = "nobody" if treated[1] else "everybody"
+        found.append((WARN, f"the smaller model acts on {who} there, so its risks decide nothing"))
+    return found
 
 
 def _over_the_range(side: SideBySide) -> str:
@@ -236,7 +309,7 @@ def same_as_file(found: Fidelity | None, limits: Limits) -> Check:
     state = _fidelity_state(found.difference, found.flips, limits)
     sentence = (
         f"Loaded back and run on the reviewed patients, the exported file's risks differ by at most "
-        f"{found.difference:.1g}, and {found.flips or 'no'} decisions"
+        f"{found.difference:.1g} from the model's, and {_decisions(found.flips)}"
     )
     details: tuple[str, ...] = ()
     if found.int8_difference is not None:
@@ -244,9 +317,13 @@ def same_as_file(found: Fidelity | None, limits: Limits) -> Check:
         state = worst([state, _fidelity_state(found.int8_difference, found.int8_flips, limits, int8=True)])
         details = (
             f"The int8 file's risks differ by at most {found.int8_difference:.1g}, and "
-            f"{found.int8_flips or 'no'} decisions.",
+            f"{_decisions(found.int8_flips)}.",
         )
     return Check("G7", state, sentence + ".", found.difference, margin=limits.fidelity, details=details)
+
+
+def _decisions(flips: int) -> str:
+    return f"{flips} decisions change" if flips > 1 else f"{flips or 'no'} decision changes"
 
 
 def _fidelity_state(difference: float, flips: int, limits: Limits, *, int8: bool = False) -> str:

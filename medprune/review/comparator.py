@@ -50,14 +50,19 @@ def logistic_risks(model: RiskModel, train: Split, split: Split) -> Floats:
     return risks
 
 
-def comparators(model: RiskModel, train: Split, split: Split, act_at: float) -> tuple[Comparator, ...]:
-    """The comparator's figures for the positive of two classes, or for each of more; none without train."""
+def comparators(
+    model: RiskModel, train: Split, split: Split, act_at: float, prevalence: float | None = None
+) -> tuple[Comparator, ...]:
+    """The comparator's figures for the positive of two classes, or for each of more; none without train.
+
+    ``prevalence`` weights them as the figures that they stand beside.
+    """
     if len(np.unique(train.outcome)) < 2:  # noqa: PLR2004 - one outcome teaches nothing
         return ()
     risks, many = logistic_risks(model, train, split), len(model.classes) > 2  # noqa: PLR2004
     found = []
     for klass in range(len(model.classes)) if many else [1]:
-        figures = figures_of(Observed.of(split, klass), risks[:, klass], act_at)
+        figures = figures_of(Observed.of(split, klass, prevalence), risks[:, klass], act_at)
         estimates = {name: figure.estimate(split.patients) for name, figure in figures.items()}
         found.append(Comparator(model.classes[klass], estimates))
     return tuple(found)

@@ -26,8 +26,7 @@ Who = NDArray[np.bool_]
 
 def observed_of(review: Review, klass: int = 1) -> Observed:
     """The reviewed patients, those of one class against all others, weighted as the review was."""
-    observed = Observed.of(review.split, klass)
-    return observed if review.prevalence is None else observed.as_if(review.prevalence)
+    return Observed.of(review.split, klass, review.prevalence)
 
 
 def changed_sides(review: Review) -> dict[str, Who]:
@@ -42,7 +41,7 @@ def per_1000(review: Review, who: Who) -> Estimate:
     Exact (Clopper and Pearson, Biometrika 1934) where every row is a patient that stands for itself, as the
     counts are small; else by influence, the rows of a patient taken together.
     """
-    observed = Observed.of(review.split)
+    observed = observed_of(review)
     weights = observed.weights
     total = float(weights.sum())
     value = float(weights[who].sum()) / total if total else float("nan")

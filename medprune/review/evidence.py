@@ -63,7 +63,8 @@ def evidence_of(
 ) -> Evidence:
     """What is known of these patients and of the limits, from the models' and the bundle's own records.
 
-    ``provenance`` is None for a model that is not exported yet: its limits are set now. Raises BadInput when
+    ``provenance`` is None for a model that is not exported yet: its limits are set now, which is before these
+    patients were opened only where this is their first opening. Raises BadInput when
     the limits on record are damaged.
     """
     burden = (provenance or {}).get("search_burden")
@@ -76,7 +77,7 @@ def evidence_of(
         "searched": burden.get("candidates") if isinstance(burden, Mapping) else None,
     }
     if provenance is None:
-        return Evidence(locked=limits.sha256, **common)
+        return Evidence(locked=limits.sha256 if configurations <= 1 else None, **common)
     found = provenance.get("limits")
     if not isinstance(found, Mapping):
         return Evidence(**common)

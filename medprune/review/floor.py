@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from medprune.cohort import Cohort, Split
 from medprune.cross_validation import like, seed_of
 from medprune.model import RiskModel
-from medprune.performance import decisions
+from medprune.performance import BINARY, decisions
+from medprune.review.observed import Observed
 from medprune.training import Schedule
 
 REFITS = 20
@@ -66,22 +67,35 @@ def floor_of(
 
 
 def floor_steps(
-    dense: RiskModel, cohort: Cohort, split: Split, act_at: float, *, refits: int = REFITS, seed: int = 0
+    dense: RiskModel,
+    cohort: Cohort,
+    split: Split,
+    act_at: float,
+    *,
+    refits: int = REFITS,
+    prevalence: float | None = None,
+    seed: int = 0,
 ) -> Iterator[FloorStep]:
     """Train networks like the dense one on the same train and tuning patients, from ``refits`` other seeds.
 
     The floor stays unknown for a model that was not trained here: how it was trained is not known, and
-    training another one would measure another procedure.
+    training another one would measure another procedure. Rows count as in the changed decisions
+    that the floor is held against: weighted where follow-up or ``prevalence`` asks for it.
     """
     if not is_trainable(dense, cohort) or refits < 1:
         yield FloorStep(0, 0)
         return
     before, rates = _sides(dense, split, act_at), list[float]()
+    weight = _weight(split, len(dense.classes), prevalence)
     for number in range(refits):
         yield FloorStep(number, refits)
         again = like(dense, cohort, schedule_of(dense), seed_of(seed, dense.origin.seed, number, 2))
-        rates.append(float((_sides(again, split, act_at) != before).mean()))
+        rates.append(float(np.average(_sides(again, split, act_at) != before, weights=weight)))
     yield FloorStep(refits, refits, Floor(tuple(rates)))
+
+
+def _weight(split: Split, classes: int, prevalence: float | None) -> NDArray[np.float64] | None:
+    return Observed.of(split, prevalence=prevalence).weight if classes == BINARY else None
 
 
 def is_trainable(dense: RiskModel, cohort: Cohort | None) -> bool:

@@ -21,6 +21,7 @@ import numpy as np
 import statsmodels.api as sm
 from numpy.typing import NDArray
 from scipy.special import expit
+from scipy.stats import norm
 from statsmodels.tools.sm_exceptions import PerfectSeparationWarning
 
 from medprune.review.estimate import CONFIDENCE, Estimate
@@ -57,6 +58,25 @@ class Figure:
         if math.isnan(self.value):
             return Estimate.unknown()
         return Estimate.normal(self.value, self.error(patients))
+
+
+def share(who: NDArray[np.bool_], weights: Floats, patients: NDArray[np.uint64]) -> Estimate:
+    """The weighted share of rows (N,), with Wilson's interval (JASA 1927).
+
+    It is that of as many patients as would give the same error (Korn and Graubard, Survey Methodology 1998):
+    rows of one patient and uneven weights are worth fewer. Where none or all of them are it, of all patients.
+    """
+    total = float(weights.sum())
+    if not total > 0:
+        return Estimate.unknown()
+    value = float(weights[who].sum()) / total
+    error = Figure(value, len(who) * weights / total * (who - value)).error(patients)
+    worth = len(np.unique(patients[weights > 0]))
+    count = value * (1 - value) / error**2 if error > 0 else worth
+    square = float(norm.ppf((1 + CONFIDENCE) / 2)) ** 2
+    centre = (value + square / (2 * count)) / (1 + square / count)
+    reach = math.sqrt(square / count * (value * (1 - value) + square / (4 * count))) / (1 + square / count)
+    return Estimate(value, max(0.0, min(value, centre - reach)), min(1.0, max(value, centre + reach)))
 
 
 def band(

@@ -28,9 +28,10 @@ class Observed:
     weight: Floats | None = None
 
     @classmethod
-    def of(cls, split: Split, klass: int = 1) -> Self:
-        """A split's patients, those of one class against all others."""
-        return cls(split.outcome == klass, split.patients, getattr(split, "weight", None))
+    def of(cls, split: Split, klass: int = 1, prevalence: float | None = None) -> Self:
+        """A split's patients, those of one class against all others; as if at ``prevalence`` where given."""
+        found = cls(split.outcome == klass, split.patients, getattr(split, "weight", None))
+        return found if prevalence is None else found.as_if(prevalence)
 
     def __len__(self) -> int:
         return len(self.event)
@@ -70,7 +71,7 @@ class Observed:
         """Whether every row is a patient that stands for itself, as the textbook formulas have it."""
         return self.weight is None and len(np.unique(self.patients)) == len(self.patients)
 
-    def as_if(self, prevalence: float) -> Observed:
+    def as_if(self, prevalence: float) -> Self:
         """These patients weighted to another share with the event, such as that of a clinic whose cases and
         controls were sampled apart. BadInput outside (0, 1), or where only one outcome occurs."""
         now = self.prevalence

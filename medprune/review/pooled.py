@@ -66,11 +66,18 @@ class PooledStep:
 
 
 def pooled_steps(
-    dense: RiskModel, cohort: Cohort, how: Procedure, act_at: float, *, seed: int = 0
+    dense: RiskModel,
+    cohort: Cohort,
+    how: Procedure,
+    act_at: float,
+    *,
+    prevalence: float | None = None,
+    seed: int = 0,
 ) -> Iterator[PooledStep]:
     """The figures of :func:`side_by_side` from out-of-fold risks of train and tuning patients.
 
-    Nothing for a model that was not trained here. Raises BadInput when the folds cannot be dealt.
+    ``prevalence`` weights them as the figures beside which they stand. Nothing for a model that was not
+    trained here. Raises BadInput when the folds cannot be dealt.
     """
     if not is_trainable(dense, cohort):
         yield PooledStep(0, 0)
@@ -86,7 +93,7 @@ def pooled_steps(
     looked_at = [1] if len(dense.classes) == BINARY else list(range(len(dense.classes)))
     sides = tuple(
         side_by_side(
-            Observed.of(everyone, klass),
+            Observed.of(everyone, klass, prevalence),
             risks[0, :, klass],
             risks[1, :, klass],
             act_at,

@@ -20,7 +20,9 @@ from medprune.review.sites import SiteStep, leave_one_site_out_steps
 def pooled(made: Review, cohort: Cohort, how: Procedure | None, seed: int) -> Iterator[PooledStep]:
     """The steps of the out-of-fold estimates, where the reviewed patients are too few to assess."""
     if how is not None and how.folds and made.checks[0].state == NOT_ASSESSABLE:
-        yield from pooled_steps(made.dense_model, cohort, how, made.act_at, seed=seed)
+        yield from pooled_steps(
+            made.dense_model, cohort, how, made.act_at, prevalence=made.prevalence, seed=seed
+        )
 
 
 def sites(

@@ -23,8 +23,10 @@ from medprune.review.flips import Flips, sides_of
 from medprune.review.floor import Floor
 from medprune.review.gate import Check, Override, overall
 from medprune.review.group_check import group_check, groups_json
+from medprune.review.influence import share
 from medprune.review.limits import Limits
 from medprune.review.multiclass import Pair
+from medprune.review.observed import Observed
 from medprune.review.shift import Shift, input_check
 from medprune.review.side_by_side import SideBySide, estimates_json
 from medprune.review.sites import SiteReview
@@ -80,7 +82,8 @@ class Review:
         return self._told(self.pruned_model, self.pruned_risks)
 
     def _told(self, model: RiskModel, risks: Floats) -> tuple[Performance, Size]:
-        found = performance(self.split.outcome, risks, self.act_at, self.split.weight)
+        weight = Observed.of(self.split, prevalence=self.prevalence).weight
+        found = performance(self.split.outcome, risks, self.act_at, weight)
         return found, size_of(model)
 
     @cached_property
@@ -92,7 +95,9 @@ class Review:
             checks.ranking(*self.auroc, events, self.limits),
             checks.calibrated(self.sides, self.limits),
             group_check(self.groups, self.flips, self.limits),
-            checks.changed_decisions(self.flips, self.floor, self.limits),
+            checks.changed_decisions(
+                self.flips, self.floor, self.limits, rate=self.flip_rate, by_row=self.by_row
+            ),
             checks.worth(self.sides, self.act_at, self.limits),
             input_check(self.shift, self.removed, self.limits, self.confirmed),
             checks.same_as_file(self.fidelity, self.limits),
@@ -107,6 +112,19 @@ class Review:
     @property
     def is_binary(self) -> bool:
         return len(self.classes) == BINARY
+
+    @property
+    def by_row(self) -> bool:
+        """Whether patients have several rows: decisions and figures count rows, intervals patients."""
+        return len(np.unique(self.split.patients)) < len(self.split)
+
+    @property
+    def flip_rate(self) -> Estimate:
+        """The share of decisions that change, with its interval, patients taken as they are everywhere."""
+        before, after = (decisions(r, self.act_at) for r in (self.dense_risks, self.pruned_risks))
+        observed = Observed.of(self.split, prevalence=self.prevalence)
+        weights = observed.weights if self.is_binary else np.ones(len(self.split))
+        return share(before != after, weights, self.split.patients)
 
     @property
     def removed(self) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprune.cohort import Split
+from medprune.errors import BadInput
 from medprune.performance import BINARY, decisions
 from medprune.review.estimate import Estimate
 from medprune.review.flips import Flips, flips, foretold, moves
@@ -47,7 +48,7 @@ class Seen:
             "pruned_risks": self.pruned,
             "sides": self.sides(limits, prevalence, seed),
             "auroc": self.auroc(),
-            "flips": self.flips(),
+            "flips": self.flips(prevalence),
             "foretold": self.foretold(),
             "groups": self.groups(grouping, limits, prevalence, seed),
             "pairs": () if self.is_binary else pairs(self.split, self.classes, self.dense, self.pruned),
@@ -93,8 +94,12 @@ class Seen:
         return [1] if self.is_binary else list(range(len(self.classes)))
 
     def _observed(self, klass: int, prevalence: float | None) -> Observed:
-        observed = Observed.of(self.split, klass)
-        return observed if prevalence is None else observed.as_if(prevalence)
+        if prevalence is not None and not self.is_binary:
+            raise BadInput(
+                "A prevalence weights patients with the event against those without, and this outcome has "
+                f"{len(self.classes)} classes; do without the prevalence."
+            )
+        return Observed.of(self.split, klass, prevalence)
 
     def auroc(self) -> tuple[Estimate, Estimate, Estimate]:
         """Of the dense model, the pruned one, and the change: the mean over more than two classes."""
@@ -105,9 +110,10 @@ class Seen:
         before, after = (macro_auroc(self.split, each) for each in (self.dense, self.pruned))
         return before.estimate(patients), after.estimate(patients), (after - before).estimate(patients)
 
-    def flips(self) -> Flips:
+    def flips(self, prevalence: float | None = None) -> Flips:
+        """Who is handled differently, weighted as the figures are, so that both tell of the same patients."""
         if self.is_binary:
-            weight = Observed.of(self.split).weight
+            weight = self._observed(1, prevalence).weight
             event = self.split.outcome == 1
             return flips(event, self.dense[:, 1], self.pruned[:, 1], self.act_at, weight)
         return moves(self.split.outcome, decisions(self.dense), decisions(self.pruned))

@@ -31,6 +31,11 @@ Counts = NDArray[np.int64]
 DECILES = 10
 HALF = 0.5  # a patient, added to every bin so that an empty one has a logarithm
 USUAL = 0.95
+NOT_UNNEEDED = (
+    "That the smaller model does without a test does not make the test unneeded: it may be wanted for other "
+    "reasons, and it may have been taken, or not, because of how ill the patient seemed. What an input "
+    "contributes to a risk is no cause of the outcome."
+)
 
 
 @dataclass(frozen=True)
@@ -201,6 +206,7 @@ def input_check(
     if required:
         states.append(FAIL)
         told.append(f"The smaller model no longer reads {listed(required)}, which must stay.")
+    kept_in_mind = (NOT_UNNEEDED,) if removed else ()
     open_ = [name for name in removed if name not in (*required, *confirmed)]
     if open_:
         states.append(WARN)
@@ -208,7 +214,13 @@ def input_check(
     most = None if found is None else found.furthest
     if found is None or most is None:
         state, sentence = _by_means(found, limits)
-        return Check("G6", worst([*states, state]), " ".join([*told, sentence]), margin=limits.stability_warn)
+        return Check(
+            "G6",
+            worst([*states, state]),
+            " ".join([*told, sentence]),
+            margin=limits.stability_warn,
+            details=kept_in_mind,
+        )
     for each in found.features:
         states.append(_stable(each, limits))
     told.append(
@@ -219,9 +231,12 @@ def input_check(
         states.append(WARN)
         told.append(f"In {found.imputed:.0%} of rows a value is missing, and a stand-in is used.")
     details = (
-        f"In {found.outside:.1%} of rows a value lies outside what train has.",
+        f"In {found.outside:.1%} of rows a value lies outside what train has."
+        if found.outside
+        else "In no row does a value lie outside what train has.",
         f"The cut-offs of the stability index, {limits.stability:g} and {limits.stability_warn:g}, are a "
         "custom of banking, not of medicine.",
+        *kept_in_mind,
     )
     return Check("G6", worst(states), " ".join(told), most.psi, margin=limits.stability, details=details)
 
