@@ -14,11 +14,12 @@ from medprune import MLP, RiskModel
 from medprune.review.estimate import Estimate
 from medprune.review.observed import Observed
 from medprune.review.side_by_side import figures_of
-from tests.bench.coverage import ACT_AT, Score, events, known, people
+from tests.bench.coverage import ACT_AT, Score
 from tests.bench.data import PIMA
 from tests.bench.harm import CRITERIA, LEVELS, RAW, RECALIBRATED, REFIT, Row, acted_on, frame_of
 from tests.bench.harm_report import ARMS, told
 from tests.bench.peers import as_model, sequential
+from tests.bench.population import events, known, people
 from tests.bench.toy import CLASSES, points
 from tests.makers import patient_cohort, untrained_model
 

@@ -8,16 +8,14 @@ nothing is held fixed but the number of patients.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtr
-from scipy.stats import norm
 
 from medprune.censoring import Times
+from medprune.review import influence
 from medprune.review.bootstrap import interval
 from medprune.review.calibration import calibration, smoothed
 from medprune.review.discrimination import auroc_interval
@@ -28,6 +26,7 @@ from medprune.review.observed import Observed
 from medprune.review.resampled import auprc
 from medprune.review.side_by_side import FIGURES, RESAMPLED, auroc_of_two, figures_of
 from medprune.review.subgroups import subgroup_changes
+from tests.bench.population import People, events, hardly_pruned, known, people
 from tests.bench.report import grid
 
 Floats = NDArray[np.float64]
@@ -40,62 +39,13 @@ REPEATS, FEWER, DRAWN = 2_000, 500, 150
 DRAWS = 200  # of the bootstrap, in each of the last: a review has 500
 JUDGED = ("auroc", "brier", "in_the_large", "slope", "net_benefit")
 LOW, HIGH = 0.93, 0.97
-INTERCEPT, EFFECTS = -1.75, np.array([0.9, 0.6, -0.5, 0.4])  # a fifth has the event
-ALIKE, RELATED = 0.6, 0.5  # of two rows of a patient: their inputs, and their outcomes given those
+SIDES = (influence.net_benefit, influence.sensitivity, influence.specificity)
 LOST = 0.45  # the rate of censoring, the horizon being 1
 BANDS = ("auroc", "slope", "brier", "net_benefit", "sensitivity")
 IN_A_GROUP = 20
 
 
-@dataclass(frozen=True, eq=False)
-class People:
-    """Inputs (N, 4), the chance of the event (N,), and both models' risks (N,)."""
-
-    x: Floats
-    chance: Floats
-    dense: Floats
-    pruned: Floats
-
-    def take(self, rows: NDArray[np.intp]) -> People:
-        return People(self.x[rows], self.chance[rows], self.dense[rows], self.pruned[rows])
-
-    def groups(self) -> dict[str, NDArray[np.bool_]]:
-        """Two groups of one input and three of another, as sex and age bands would be."""
-        sex, age = self.x[:, 2] > 0, np.digitize(self.x[:, 3], norm.ppf([1 / 3, 2 / 3]))
-        return {"a": sex, "b": ~sex, **{f"band {place}": age == place for place in range(3)}}
-
-
-def people(rng: np.random.Generator, count: int, each: int = 1) -> People:
-    """``count`` patients with ``each`` rows, one after the other."""
-    shape, share = (count, each, len(EFFECTS)), ALIKE if each > 1 else 0.0
-    own = rng.standard_normal((count, 1, len(EFFECTS)))
-    x = (np.sqrt(share) * own + np.sqrt(1 - share) * rng.standard_normal(shape)).reshape(-1, len(EFFECTS))
-    lp = INTERCEPT + x @ EFFECTS
-    noise = rng.standard_normal((2, len(lp)))
-    both, alone = noise
-    dense = 0.05 + 1.05 * lp + 0.35 * both
-    pruned = -0.85 + 0.45 * lp + 0.2 * both + 0.3 * alone + 0.1 * x[:, 2]
-    return People(x, expit(lp), expit(dense), expit(pruned))
-
-
-def events(rng: np.random.Generator, of: People, each: int = 1) -> NDArray[np.bool_]:
-    """Who has the event; the rows of a patient are related beyond their inputs."""
-    share = RELATED if each > 1 else 0.0
-    own = np.repeat(rng.standard_normal(len(of.chance) // each), each)
-    drawn = np.sqrt(share) * own + np.sqrt(1 - share) * rng.standard_normal(len(of.chance))
-    found: NDArray[np.bool_] = ndtr(drawn) < of.chance
-    return found
-
-
 # --- the truth ---------------------------------------------------------------------------------------
-
-
-def known(of: People) -> Observed:
-    """Everybody with the event and without it, by the chance."""
-    half = len(of.chance)
-    event = np.repeat([True, False], half)
-    weight = np.concatenate([of.chance, 1 - of.chance])
-    return Observed(event, np.arange(2 * half).astype(np.uint64), weight)
 
 
 def truth(of: People) -> tuple[dict[str, Truth], float]:
@@ -233,6 +183,16 @@ def censored(seed: int) -> Iterator[tuple[str, str, Estimate]]:
     yield from by_formula(Observed(times.outcome == 1, who, times.weights()), of)
 
 
+def few_flips(seed: int, *, imagined: bool = True) -> Iterator[tuple[str, str, Estimate]]:
+    """Changes that hang on few patients: as a review has them, or without its imaginary patients."""
+    observed, of = _drawn(seed)
+    of = hardly_pruned(of, np.random.default_rng([4, seed]))
+    shown = side_changes(observed, of.dense, of.pruned, ACT_AT)
+    one, other = ([f(observed, risk, ACT_AT) for f in SIDES] for risk in (of.dense, of.pruned))
+    for (name, estimate), before, after in zip(shown.items(), one, other, strict=True):
+        yield "change", name, estimate if imagined else (after - before).estimate(observed.patients)
+
+
 # --- bands -------------------------------------------------------------------------------------------
 
 
@@ -280,7 +240,6 @@ def truth_change(of: People) -> Truth:
 
 def coverage() -> Iterator[str]:
     """The part of the report."""
-    started = time.perf_counter()
     everybody = people(np.random.default_rng(0), PEOPLE)
     true, share = truth(everybody)
     yield _conditions(true, share, everybody)
@@ -298,7 +257,6 @@ def coverage() -> Iterator[str]:
     yield f"One model at a time by influence, {REPEATS:,} samples:\n"
     yield _rows({key: score for key, score in found.items() if key[0] != "change"})
     yield from _more(true, everybody)
-    yield f"All in {(time.perf_counter() - started) / 60:.0f} minutes.\n"
 
 
 def _more(true: Mapping[str, Truth], everybody: People) -> Iterator[str]:
@@ -307,12 +265,20 @@ def _more(true: Mapping[str, Truth], everybody: People) -> Iterator[str]:
         scored(lambda seed, told=told: clustered(seed, told=told), FEWER, true) for told in (True, False)
     )
     yield _pair(told, untold, ("rows of a patient together", "rows as patients"))
+    little = hardly_pruned(everybody, np.random.default_rng(4))
+    near = {"change": truth_change(little)}
+    flips = PATIENTS * float(((little.dense >= ACT_AT) != (little.pruned >= ACT_AT)).mean())
+    yield f"The change where {flips:.0f} patients of {PATIENTS:,} change side, {FEWER:,} samples:\n"
+    shown, usual = (
+        scored(lambda seed, on=on: few_flips(seed, imagined=on), FEWER, near) for on in (True, False)
+    )
+    yield _pair(shown, usual, ("as reviewed", "without imaginary patients"))
     yield f"The change, follow-up censored before the horizon for some, weighted, {FEWER:,} samples:\n"
     lost = scored(censored, FEWER, true)
     yield _table({name: score for (which, name), score in lost.items() if which == "change"}, true["change"])
     yield (
-        f"Bands over five groups at once, {FEWER:,} samples; held where those of all groups with "
-        f"{IN_A_GROUP} on either side are: the changes, and the differences from those outside the group.\n"
+        f"Bands over five groups at once, {FEWER:,} samples; held where those of all groups with\n"
+        f"{IN_A_GROUP} on either side are: the changes, and the differences from those outside.\n"
     )
     made = bands(FEWER, everybody)
     rows = []
