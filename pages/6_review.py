@@ -2,9 +2,10 @@
 
 import streamlit as st
 
+from medprune.markup import seen
 from medprune.review import Review
 from pages.shared import depth as reading
-from pages.shared import guide, limit_form, review_groups, reviewing, session
+from pages.shared import group_columns, guide, limit_form, review_groups, review_sites, reviewing, session
 from pages.shared import review_found as found
 from pages.shared import review_patients as patients
 from pages.shared.guide import PLURAL, plain, share
@@ -83,6 +84,14 @@ def effort(study: Study) -> None:
                 "does not. Test patients stay out of it.", **same,
             )
         )  # fmt: skip
+        sites = group_columns.sites(study)
+        if sites and reviewing.can_leave_out_sites(study):
+            study.site = st.selectbox(
+                "Leave out each site of", sites, None if study.site is None else sites.index(study.site),
+                key=f"review_site_{study.cohort.table_hash[:8]}", placeholder="no column", format_func=seen,
+                help="Repeats training and pruning with each site left out, on train and tuning patients; "
+                "takes minutes. Test patients stay out of it.", **same,
+            )  # fmt: skip
 
 
 def looks(study: Study, at: float) -> None:
@@ -164,6 +173,8 @@ def show(study: Study, review: Review) -> None:
     found.pairs(review)
     found.beside(review, klass, depth)
     review_groups.show(review, klass, depth, floor)
+    review_groups.at_risk(review, depth, floor)
+    review_sites.show(review, depth, floor)
     found.recalibration(review, klass, depth, floor)
     patients.other_thresholds(review, klass, depth, floor)
     patients.forecast_after(review, depth, floor)

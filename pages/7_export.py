@@ -15,7 +15,7 @@ from medprune.performance import BINARY
 from medprune.review import Override, Review
 from medprune.review.gate import FAIL
 from medprune.too_good import too_good
-from pages.shared import guide, limit_form, reviewing, session
+from pages.shared import about_form, guide, limit_form, reviewing, session
 from pages.shared.depth import MARKS
 from pages.shared.guide import Tile, change_text, metric_text, plain, rate, share, size_text
 from pages.shared.session import Finished, Study
@@ -63,6 +63,7 @@ def with_review(study: Study, review: Review) -> None:
         f"The chosen model was reviewed: {MARKS[review.gate]}. Its bundle leaves with the review inside.",
     )
     limit_form.loosened(study)
+    about_form.ask(study)
     if review.gate in reviewing.NEEDS_A_NAME:
         answered_for(study, review)
     if reviewing.may_leave(review) and st.button(
@@ -152,6 +153,8 @@ def show(finished: Finished, path: Path, cohort: Cohort, review: Review | None) 
         name=f"medprune-bundle-{parent}.zip", mime="application/zip", kind="primary", key="download_bundle",
     )  # fmt: skip
     review_told(review)
+    if review is not None:
+        about_form.ask(session.study())
     guide.warn_if_few(cohort, cohort.test)
     guide.no_longer_needed(path.dense, finished.candidate, path.prices)
     st.markdown(

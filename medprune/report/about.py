@@ -90,11 +90,18 @@ def read_about(path: str | Path) -> About:
     An answer is text, a number, or a list of those. Raises BadInput for a file that is none, for a field
     that there is not, and for an answer that is neither.
     """
-    name = Path(path).name
     try:
         raw = Path(path).read_bytes()
+    except OSError:
+        raw = b""
+    return about_of(raw, Path(path).name)
+
+
+def about_of(raw: bytes, name: str) -> About:
+    """The answers in the bytes of such a file, called ``name``. Raises BadInput."""
+    try:
         found = json.loads(raw.decode("utf-8-sig")) if len(raw) <= LARGEST else None
-    except (OSError, ValueError, RecursionError):
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise BadInput(

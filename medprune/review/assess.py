@@ -22,7 +22,6 @@ from medprune.review.evidence import Evidence, Fidelity, evidence_of, fidelity
 from medprune.review.floor import REFITS, floor_steps
 from medprune.review.groups import Cut, Grouping, groups_of
 from medprune.review.limits import Limits
-from medprune.review.multiclass import pairs
 from medprune.review.pooled import Procedure
 from medprune.review.repeats import pooled, sites, with_columns
 from medprune.review.result import Review
@@ -107,9 +106,9 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
         split,
         model.classes,
         at,
-        dense=dense.risks_of(dense.prepared(split)),
-        pruned=model.risks_of(model.prepared(split)),
-        raw=None if raw is None else raw.risks_of(raw.prepared(split)),
+        _risks(dense, split),
+        _risks(model, split),
+        None if raw is None else _risks(raw, split),
     )
     yield ReviewStep(1, of, "Figures and their intervals")
     grouping = _grouping(split, subgroups, cohort)
@@ -119,44 +118,58 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
         act_at=at,
         dense_model=dense,
         pruned_model=model,
-        dense_risks=seen.dense,
-        pruned_risks=seen.pruned,
-        sides=seen.sides(limits, prevalence, seed),
-        auroc=seen.auroc(),
-        flips=seen.flips(prevalence),
         limits=limits,
         evidence=evidence or _evidence(pruned, split, (dense, model), limits),
         fidelity=_fidelity(pruned, model, split, at),
-        foretold=seen.foretold(),
-        groups=seen.groups(grouping, limits, prevalence, seed),
         grouping=grouping.notes,
         shift=_shift(model, split, cohort),
         confirmed=tuple(confirmed),
-        pairs=() if seen.is_binary else pairs(split, model.classes, seen.dense, seen.pruned),
         prevalence=prevalence,
+        **seen.figures(grouping, limits, prevalence, seed),
     )
     if cohort is not None:
-        for step in floor_steps(dense, cohort, split, at, refits=refits, prevalence=prevalence, seed=seed):
+        again = _Again(cohort, subgroups, refits, _procedure(pruned, procedure), site, seed)
+        for doing, done, further in again.steps(made, grouping):
+            made = further
+            yield ReviewStep(1 + done, of, doing)
+    yield ReviewStep(of, of, "Done", made)
+
+
+@dataclass(frozen=True, eq=False)
+class _Again:
+    """What takes train patients: everything that is trained anew for a review."""
+
+    cohort: Cohort
+    subgroups: Sequence[str | Cut] | None
+    refits: int
+    procedure: Procedure | None
+    site: str | None
+    seed: int
+
+    def steps(self, made: Review, grouping: Grouping) -> Iterator[tuple[str, int, Review]]:
+        """What is being done, how many retrainings are done, and the review as far as it is."""
+        dense, split, cohort = made.dense_model, made.split, self.cohort
+        how = (dense, cohort, split, made.act_at)
+        for step in floor_steps(*how, refits=self.refits, prevalence=made.prevalence, seed=self.seed):
             made = replace(made, floor=step.floor)
-            yield ReviewStep(2 + step.number, of, "Retraining the original, to see what changes anyway")
+            yield "Retraining the original, to see what changes anyway", step.number, made
         made = replace(
             made,
-            comparators=comparators(model, cohort.train, split, at, prevalence),
+            comparators=comparators(made.pruned_model, cohort.train, split, made.act_at, made.prevalence),
             beforehand=beforehand(
-                (dense, model),
-                (cohort.tuning, _grouping(cohort.tuning, subgroups, cohort)),
+                (dense, made.pruned_model),
+                (cohort.tuning, _grouping(cohort.tuning, self.subgroups, cohort)),
                 (split, grouping),
-                (seen.dense, seen.pruned),
+                (made.dense_risks, made.pruned_risks),
             ),
         )
-        how = _procedure(pruned, procedure)
-        for fold in pooled(made, cohort, how, seed):
+        for fold in pooled(made, cohort, self.procedure, self.seed):
             made = replace(made, pooled=fold.sides)
-            yield ReviewStep(of - 1, of, f"Repeating it out of fold ({fold.number} of {fold.of})")
-        for left in sites(made, cohort, site, how, seed):
+            yield f"Repeating it out of fold ({fold.number} of {fold.of})", self.refits + 1, made
+        for left in sites(made, cohort, self.site, self.procedure, self.seed):
             made = replace(made, sites=left.review)
-            yield ReviewStep(of - 1, of, f"Leaving out a site ({left.number} of {left.of})")
-    yield ReviewStep(of, of, "Done", made)
+            yield f"Leaving out a site ({left.number} of {left.of})", self.refits + 1, made
+        yield "Done", self.refits + 1, made
 
 
 def _models(pruned: RiskModel | Exported, dense: RiskModel) -> tuple[RiskModel, RiskModel | None]:
@@ -165,6 +178,10 @@ def _models(pruned: RiskModel | Exported, dense: RiskModel) -> tuple[RiskModel, 
     if model.recalibration == dense.recalibration:
         return model, None
     return model, replace(model, recalibration=dense.recalibration)
+
+
+def _risks(model: RiskModel, split: Split) -> Floats:
+    return model.risks_of(model.prepared(split))
 
 
 def _procedure(pruned: RiskModel | Exported, given: Procedure | None) -> Procedure | None:

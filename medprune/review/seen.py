@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from medprune.review.estimate import Estimate
 from medprune.review.flips import Flips, flips, foretold, moves
 from medprune.review.groups import Grouping
 from medprune.review.limits import Limits
-from medprune.review.multiclass import macro_auroc
+from medprune.review.multiclass import macro_auroc, pairs
 from medprune.review.observed import Observed
 from medprune.review.side_by_side import SideBySide, auroc_of_two, side_by_side
 from medprune.review.subgroups import SubgroupReview, subgroup_changes
@@ -37,6 +38,21 @@ class Seen:
     @property
     def is_binary(self) -> bool:
         return len(self.classes) == BINARY
+
+    def figures(
+        self, grouping: Grouping, limits: Limits, prevalence: float | None, seed: int
+    ) -> dict[str, Any]:
+        """Everything that a review takes from the risks alone, by the names of its fields."""
+        return {
+            "dense_risks": self.dense,
+            "pruned_risks": self.pruned,
+            "sides": self.sides(limits, prevalence, seed),
+            "auroc": self.auroc(),
+            "flips": self.flips(prevalence),
+            "foretold": self.foretold(),
+            "groups": self.groups(grouping, limits, prevalence, seed),
+            "pairs": () if self.is_binary else pairs(self.split, self.classes, self.dense, self.pruned),
+        }
 
     def sides(self, limits: Limits, prevalence: float | None, seed: int) -> tuple[SideBySide, ...]:
         return tuple(self._side(klass, limits, prevalence, seed) for klass in self._looked_at())

@@ -54,6 +54,8 @@ SAID = {  # the same thing for either reader
         "Reclassification at the risk acted on, against refits of the dense network from other seeds.",
     ),
     "groups": ("Groups of patients", "Subgroups"),
+    "at_risk": ("Groups at risk before pruning", "Forecast by gradient and curvature"),
+    "sites": ("At a site that it has never seen", "Leave one site out"),
     "elsewhere": ("Were another risk acted on", "Other thresholds"),
     "changed": ("Whose care would change", "Reclassified patients"),
     "forecast": ("Who was likely to change", "Forecast from the dense model's margin"),

@@ -12,8 +12,10 @@ from medprune.markup import seen
 from medprune.performance import BINARY
 from medprune.review import Limits
 from medprune.review.curves import AT_MOST, usual_range
+from medprune.review.groups import Cut
 from medprune.review.limits import LAXEST_AUROC
 from pages.shared import guide, reviewing
+from pages.shared.group_columns import column_of, cut, cut_text, offered, told
 from pages.shared.guide import plain
 from pages.shared.session import Study
 
@@ -118,15 +120,29 @@ def one(name: str, value: Any, key: str) -> Any:
     )
 
 
-def groups(study: Study, key: str) -> tuple[str, ...]:
-    """Columns whose groups are looked at: chosen now, or not at all."""
-    return tuple(
-        st.multiselect(
-            "Groups of patients to look at, by", reviewing.group_columns(study), list(study.subgroups),
-            key=f"{key}_groups", placeholder="no column", format_func=seen, persist_state="session",
-            help="Chosen before looking: a group that is found afterwards proves nothing.",
-        )
+def groups(study: Study, key: str) -> tuple[str | Cut, ...]:
+    """Columns whose groups are looked at, and where numbers are cut: chosen now, or not at all."""
+    columns = {each.name: each for each in offered(study)}
+    before = {column_of(each): each for each in study.subgroups}
+    chosen = st.multiselect(
+        "Groups of patients to look at, by", list(columns), [name for name in before if name in columns],
+        key=f"{key}_groups", placeholder="no column", format_func=seen, persist_state="session",
+        help="Any column, also one that the model does not read, such as a site. Chosen before looking: a "
+        "group that is found afterwards proves nothing.",
     )  # fmt: skip
+    numbers = [name for name in chosen if columns[name].is_number]
+    if not numbers:
+        return tuple(chosen)
+    asked = {}
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for name in numbers:
+            asked[name] = st.text_input(
+                f"Cut {plain(name)} at", cut_text(before.get(name, "")), key=f"{key}_cut_{name}", width=WIDTH,
+                max_chars=200, placeholder="the usual places", persist_state="session",
+                help="Numbers that rise, such as 40, 65. Blank: ages at 40, 65 and 75, few codes as they "
+                "are, other numbers at the tertiles of train patients.",
+            )  # fmt: skip
+    return tuple(cut(name, asked.get(name, "")) for name in chosen)
 
 
 def in_words(value: Any) -> str:
@@ -160,7 +176,7 @@ def locked(study: Study) -> None:
         st.markdown(
             f"Set and hashed on **{set_before.time}**, before the first test patient was opened: "
             f"`{set_before.limits.sha256[:16]}…`, acting on a risk of {set_before.act_at:.1%} or more, "
-            f"groups by {', '.join(plain(n) for n in set_before.subgroups) or 'no column'}."
+            f"groups by {', '.join(plain(told(n)) for n in set_before.subgroups) or 'no column'}."
         )
         guide.table(table(study.limits, set_before.limits), key="limits")
         st.markdown(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import pandas as pd
 import streamlit as st
 
 from medprune.figures import group_forest
 from medprune.review import Review
+from medprune.review.beforehand import Beforehand
 from medprune.review.estimate import Estimate
+from medprune.review.forecast import AtRisk
 from medprune.review.gate import NOT_ASSESSABLE, PASS
 from medprune.review.group_words import told_of, told_of_chance
 from medprune.review.measures import MEASURES
@@ -91,6 +96,68 @@ def in_full(found: SubgroupReview) -> pd.DataFrame:
             }
             for group in found.groups
             for name, change in group.changes.items()
+        ]
+    )
+
+
+def at_risk(review: Review, depth: str, floor: int) -> None:
+    """Which groups the original foretold to be at risk, held against what happened."""
+    found = review.beforehand
+    if found is None:
+        return
+    if depth != SCIENTIST:
+        told = at_risk_told(found, floor)
+        if told:
+            st.caption(told)
+        return
+    ranked = [group for group in found.forecast.ranked if group.rows > floor]
+    if not ranked:
+        return
+    st.subheader(say("at_risk", depth))
+    st.markdown(at_risk_told(found, floor))
+    guide.table(foretold(ranked), key="at_risk")
+    st.caption(
+        "Of tuning patients, the most at risk first. The rise in a group's mean loss is at most gradient "
+        "times distance plus half the curvature times distance squared, but for terms of the third order "
+        "(Tran et al., 2022, theorem 1); near: the share within half a logit of the risk acted on. Groups "
+        "overlap, so there is no p-value."
+    )
+
+
+def at_risk_told(found: Beforehand, floor: int) -> str:
+    """The group that was foretold to lose most, how well the order held, and how little that is worth."""
+    ranked = [group for group in found.forecast.ranked if group.rows > floor]
+    if not ranked:
+        return ""
+    held = found.held
+    if math.isnan(held.by_bound):
+        then = "too few groups can be compared to say whether that held"
+    else:
+        then = (
+            f"over {held.groups} groups, that order and what they then lost have a rank correlation of "
+            f"{signed(held.by_bound)}"
+        )
+        if not math.isnan(held.by_margin):
+            then += f" (the share of patients near the risk acted on: {signed(held.by_margin)})"
+    return (
+        f"Before pruning, the original's slopes on tuning patients foretold the most harm to "
+        f"**{plain(ranked[0].name)}**; {then}. This is a weak forecast: it judges nobody and is no part of "
+        "the gate."
+    )
+
+
+def foretold(ranked: Sequence[AtRisk]) -> pd.DataFrame:
+    """The forecast of every group."""
+    return pd.DataFrame(
+        [
+            {
+                "group": group.name,
+                "gradient": number(group.gradient),
+                "curvature": number(group.curvature),
+                "rise in loss, at most": number(group.bound),
+                "near": guide.share(group.near),
+            }
+            for group in ranked
         ]
     )
 

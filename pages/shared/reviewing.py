@@ -21,13 +21,16 @@ from medprune.errors import BadInput
 from medprune.flow import Measured, provenance, with_test_opened
 from medprune.model_file import fingerprint
 from medprune.performance import BINARY
+from medprune.report import About
 from medprune.review import Evidence, Limits, Override, Review, review_steps
 from medprune.review.counted import with_limits
 from medprune.review.evidence import lock as locked
 from medprune.review.evidence import overlap
+from medprune.review.floor import is_trainable
 from medprune.review.gate import FAIL, NOT_ASSESSABLE
 from medprune.review.nearness import Forecast, forecast
 from medprune.review.pooled import Procedure
+from pages.shared.group_columns import check, column_of, with_columns
 from pages.shared.session import Finished, Locked, Reviewed, Study
 
 BUNDLE = "medprune-bundle"
@@ -76,19 +79,18 @@ def was_reviewed(study: Study) -> bool:
 # --- before test patients are opened -----------------------------------------------------------------
 
 
-def group_columns(study: Study) -> list[str]:
-    """Columns whose groups can be looked at: features, and what else the table holds, but no identifiers."""
-    features = [feature.name for feature in study.cohort.features]
-    loaded = [str(name) for name in study.cohort.test.subgroups.columns]
-    return list(dict.fromkeys([*features, *loaded]))
-
-
 def foretell(study: Study, act_at: float) -> Forecast | None:
     """Who would change side, on tuning patients alone; None for more than two classes."""
     dense, chosen = study.chosen_path.dense, study.chosen
     if not len(dense.tuning_risks) or dense.tuning_risks.shape[1] > BINARY:
         return None
     return forecast(dense.tuning_risks[:, 1], chosen.tuning_risks[:, 1], act_at)
+
+
+def can_leave_out_sites(study: Study) -> bool:
+    """Whether the smaller model can be made anew, as each site left out asks for."""
+    how = Procedure.of(record(study))
+    return how is not None and is_trainable(study.chosen_path.dense.model, study.cohort)
 
 
 def lock(study: Study) -> Locked:
@@ -121,7 +123,11 @@ def record(study: Study, dense: Measured | None = None, pruned: Measured | None 
 
 def start(study: Study) -> None:
     """Open the test patients for the chosen candidate; a job of its own does the review."""
-    chosen, path, cohort = study.chosen, study.chosen_path, study.cohort
+    chosen, path = study.chosen, study.chosen_path
+    groups = study.subgroups if study.locked is None else study.locked.subgroups
+    named = [*map(column_of, groups), *([] if study.site is None else [study.site])]
+    cohort = with_columns(study, tuple(dict.fromkeys(named)))
+    check(cohort, groups, study.site)
     model = open_test(study, chosen, path.dense.model)
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
         bundle = export(model, None, FilePath(scratch) / BUNDLE, provenance=record(study))
@@ -130,7 +136,7 @@ def start(study: Study) -> None:
     job = study.jobs.start(
         "The review", review_steps, path.dense.model, artefact, cohort.test,
         act_at=chosen.model.act_at, cohort=cohort, limits=study.limits, refits=study.refits,
-        evidence=evidence_of(study, bundle.model), subgroups=study.locked.subgroups,
+        evidence=evidence_of(study, bundle.model), subgroups=groups, site=study.site,
         procedure=Procedure.of(artefact.provenance, folds=study.folds),
     )  # fmt: skip
     study.reviews[key_of(study)] = Reviewed(model, job)
@@ -220,11 +226,11 @@ def build(study: Study, review: Review) -> None:
     with tempfile.TemporaryDirectory(prefix="medprune-") as scratch:
         place = FilePath(scratch) / BUNDLE
         bundle = with_review(
-            export(found.opened, None, place, provenance=record(study, dense, pruned)), review
+            export(found.opened, None, place, provenance=record(study, dense, pruned)), review, study.about
         )
         study.finished = Finished(chosen, path.granularity, bundle, bundle.zip.read_bytes(), dense, pruned)
 
 
-def with_review(bundle: Bundle, review: Review) -> Bundle:
+def with_review(bundle: Bundle, review: Review, about: About) -> Bundle:
     """The bundle with card, report and review inside: the one place where they are added."""
-    return add_review(bundle, review)
+    return add_review(bundle, review, about)

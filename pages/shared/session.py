@@ -30,8 +30,10 @@ from medprune.intake.tensor_file import TensorFile
 from medprune.path import acting_at
 from medprune.prices import Prices
 from medprune.ranking import USUAL_SCOPE
+from medprune.report import About
 from medprune.review import Limits, Review
 from medprune.review.floor import REFITS
+from medprune.review.groups import Cut
 from medprune.runs.jobs import Job, Jobs
 from medprune.training import Epoch
 from pages.shared import login
@@ -142,7 +144,7 @@ class Locked:
 
     limits: Limits
     act_at: float
-    subgroups: tuple[str, ...]
+    subgroups: tuple[str | Cut, ...]
     time: str
 
 
@@ -198,10 +200,14 @@ class Study:
     opened_for: set[str] = field(default_factory=set)  # models that were scored on test patients, by hash
     limits: Limits = field(default_factory=Limits)  # in force; may be loosened later, which is told
     locked: Locked | None = None
-    subgroups: tuple[str, ...] = ()  # columns, as long as nothing is locked
+    subgroups: tuple[str | Cut, ...] = ()  # columns, as long as nothing is locked
+    groupable: tuple[Any, Any] | None = None  # the columns that there are to choose from, and for what table
+    site: str | None = None  # the column whose sites are left out in turn
     refits: int = REFITS  # of the dense network, for the noise floor
     folds: int = 5  # out of fold, where test patients are too few; 0: none
     reviews: dict[tuple[str, float], Reviewed] = field(default_factory=dict)  # by model and risk acted on
+    about: About = field(default_factory=About)  # what only the user can say of the model
+    abouts: int = 0  # times that this was sent off
     prices: Prices = field(default_factory=Prices)
     jobs: Jobs = field(default_factory=Jobs)
     runs: list[Run] = field(default_factory=list)
@@ -229,8 +235,8 @@ class Study:
         self.table, self.choosing = table, False
         self.cohort = cohort
         self.test_openings, self.opened_for = 0, set()
-        self.limits, self.locked, self.subgroups = Limits(), None, ()
-        self.prices = Prices()
+        self.limits, self.locked, self.subgroups, self.site = Limits(), None, (), None
+        self.prices, self.about = Prices(), About()
         self.use_model(None, [])
 
     def use_cohort(self, cohort: Cohort) -> None:

@@ -15,9 +15,11 @@ from joblib import Parallel, delayed
 from medprune.training import RETRAINING
 from tests.bench.ablation_speed import ablation_speed
 from tests.bench.costs import costs
+from tests.bench.coverage import coverage
 from tests.bench.data import APART, NHEFS, TABLES
 from tests.bench.group_review import group_review
 from tests.bench.growth import growth
+from tests.bench.harm_report import harm
 from tests.bench.large_table import large_table
 from tests.bench.live_speed import live_speed
 from tests.bench.one_patient import one_patient
@@ -106,6 +108,8 @@ PARTS: dict[str, Callable[[], Iterator[str]]] = {
     "one_patient": one_patient,
     "growth": growth,
     "groups": lambda: group_review(PROCESSES),
+    "coverage": coverage,
+    "harm": lambda: harm(PROCESSES),
 }
 
 

@@ -1,0 +1,91 @@
+"""What only the people behind a model can say: a form, a file to fill in, and how much is blank."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import streamlit as st
+
+from medprune.report import About, blank_about, questions
+from medprune.report.about import LONGEST, about_of
+from pages.shared import guide
+from pages.shared.session import Study
+
+GROUPS = {
+    "The model and who is behind it": (
+        "name", "version", "summary", "keywords", "release_date", "release_stage", "developer", "contact",
+        "funding", "regulatory", "availability",
+    ),
+    "What it is for": (
+        "output", "horizon", "intended_use", "users", "population", "how_to_use", "decision_role",
+        "threshold_set_by",
+    ),
+    "What it is not for, and what may go wrong": (
+        "out_of_scope", "warnings", "missing_input", "risk_level", "ethics", "limitations",
+    ),
+    "The patients": (
+        "data_source", "eligibility", "dates", "sites", "demographics", "groups_defined", "sample_size",
+        "consent",
+    ),
+    "Fairness and those concerned": ("fairness_process", "bias_mitigation", "stakeholders"),
+    "Testing and the time after": (
+        "validation_data", "external_validation", "tested_by", "monitoring", "drift_triggers", "maintenance",
+    ),
+    "To read on": ("publications", "data_and_code", "bibliography"),
+}  # fmt: skip
+
+
+def ask(study: Study) -> None:
+    """The form and the file, behind a fold; what is sent off is kept, and a bundle built before is stale."""
+    of, given = len(questions()), study.about.given
+    with st.expander("What only you can say (printed in the card)", icon=":material/edit_note:"):
+        st.markdown(
+            f"**{of - given} of {of} are blank**, and stand in the card as “not provided”. No number can "
+            "answer them. Leave blank what you do not know."
+        )
+        from_file(study)
+        form(study)
+
+
+def from_file(study: Study) -> None:
+    """The answers as a file: to fill in elsewhere, and to bring back."""
+    given = study.about.given
+    guide.download(
+        "These answers as JSON" if given else "Blank template as JSON",
+        lambda: as_json(study.about).encode(), name="about.json", mime="application/json", key="about_file",
+    )  # fmt: skip
+    file = st.file_uploader("Answers from a file (JSON)", type=["json"], key=f"about_upload_{study.abouts}")
+    if file is None:
+        return
+    with guide.sentences():
+        keep(study, about_of(file.getvalue(), file.name))
+
+
+def form(study: Study) -> None:
+    """Every question, by what it is about."""
+    known, now = questions(), asdict(study.about)
+    asked = {}
+    with st.form(f"about_{study.abouts}", border=False):
+        for title, names in GROUPS.items():
+            st.markdown(f"**{title}**")
+            for name in names:
+                asked[name] = st.text_area(
+                    known[name], now[name], height="content", max_chars=LONGEST,
+                    key=f"about_{study.abouts}_{name}", placeholder="not provided",
+                )  # fmt: skip
+        if st.form_submit_button("Keep these answers", icon=":material/save:", key="about_keep"):
+            keep(study, About(**{name: text.strip() for name, text in asked.items()}))
+
+
+def keep(study: Study, about: About) -> None:
+    """The answers from now on; the fields are filled in anew, and the bundle has to be built again."""
+    study.abouts += 1
+    if about != study.about:
+        study.about, study.finished = about, None
+    st.rerun()
+
+
+def as_json(about: About) -> str:
+    """The answers as a file that can be read again; blank, it is the template."""
+    return json.dumps(asdict(about), indent=1, ensure_ascii=False) + "\n" if about.given else blank_about()
