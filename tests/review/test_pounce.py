@@ -14,8 +14,9 @@ import pytest
 import torch
 from statsmodels.stats.proportion import proportion_confint
 
-from medprune import MLP, BadInput, Cohort, Limits, Review, RiskModel, load_cohort, review
+from medprune import MLP, BadInput, Cohort, Limits, Review, RiskModel, load_cohort, review, train
 from medprune.compaction import compact
+from medprune.cross_validation import like, seed_of
 from medprune.onnx_graph import onnx_bytes
 from medprune.onnx_run import onnx_risks
 from medprune.preparation import fit_preparation
@@ -28,7 +29,7 @@ from medprune.review.comparator import comparators
 from medprune.review.discrimination import paired_auroc
 from medprune.review.evidence import Evidence
 from medprune.review.flips import Flips, flips
-from medprune.review.floor import Floor
+from medprune.review.floor import Floor, floor_steps
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN, Check
 from medprune.review.group_check import group_check
 from medprune.review.groups import Group, groups_of
@@ -38,6 +39,7 @@ from medprune.review.shift import input_check
 from medprune.review.side_by_side import FIGURES, SideBySide, side_by_side
 from medprune.review.subgroups import GroupReview, subgroup_changes
 from medprune.size import size_of
+from medprune.training import Schedule
 from tests.makers import followed_table, patient_cohort, patient_table, random_mask, untrained_model
 from tests.report.made import found
 
@@ -292,6 +294,18 @@ def test_15_another_prevalence_holds_for_every_figure_alike() -> None:
     three = patient_cohort(300, classes=3)
     with pytest.raises(BadInput, match="3 classes"):
         quiet(three, untrained_model(three), untrained_model(three, seed=1), prevalence=0.1)
+
+
+def test_15_the_floor_counts_patients_as_the_flips_do() -> None:
+    cohort = patient_cohort(300)
+    model = replace(train(cohort, MLP(hidden=(4,)), schedule=Schedule(epochs=2)), act_at=0.5)
+    [step] = [s for s in floor_steps(model, cohort, cohort.test, 0.5, refits=1, prevalence=0.1) if s.floor]
+    again = like(model, cohort, Schedule(epochs=2), seed_of(0, model.origin.seed, 0, 2))
+    before, after = (m.predict_proba(cohort.test.frame)[:, 1] >= 0.5 for m in (model, again))
+    weight = Observed.of(cohort.test, prevalence=0.1).weight
+    assert step.floor is not None
+    assert step.floor.rate == pytest.approx(np.average(before != after, weights=weight))
+    assert step.floor.rate != pytest.approx((before != after).mean())
 
 
 def test_16_net_benefit_has_no_p_and_stands_beside_treating_all_and_none() -> None:
