@@ -27,7 +27,7 @@ from medprune.review import checks
 from medprune.review.calibration import SMOOTHER, smoothed
 from medprune.review.comparator import comparators
 from medprune.review.discrimination import paired_auroc
-from medprune.review.evidence import Evidence
+from medprune.review.evidence import Evidence, Fidelity
 from medprune.review.flips import Flips, flips
 from medprune.review.floor import Floor, floor_steps
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN, Check
@@ -153,6 +153,9 @@ def test_6_flips_stand_against_a_floor_and_are_parted_into_good_and_bad() -> Non
         assert part in unknown.sentence
     assert checks.changed_decisions(some, Floor((0.05,)), Limits()).state == PASS
     assert checks.changed_decisions(some, Floor((0.05,)), Limits(missed_per_1000=8)).state == FAIL
+    moves = checks.changed_decisions(Flips(1_000, 5, 9, 0, 0), Floor((0.05,)), Limits(), binary=False)
+    assert "another class" in moves.sentence
+    assert "newly flagged" not in moves.sentence
     assert "No limit was set" in told(checks.changed_decisions(some, Floor((0.05,)), Limits()))
 
 
@@ -332,6 +335,15 @@ def test_16_a_warning_about_net_benefit_says_why() -> None:
 
 def test_17_the_gate_runs_the_file_and_size_is_that_of_the_file() -> None:
     assert checks.same_as_file(None, Limits()).state == NOT_ASSESSABLE
+    for file, state in (
+        (Fidelity(1e-7, 0), PASS),
+        (Fidelity(1e-4, 0), WARN),
+        (Fidelity(1e-4, 1), FAIL),
+        (Fidelity(1e-7, 0, 5e-4, 0), WARN),
+        (Fidelity(1e-7, 0, 5e-4, 2), FAIL),
+    ):
+        assert checks.same_as_file(file, Limits()).state == state
+    assert "int8" in checks.same_as_file(Fidelity(1e-7, 0, 5e-4, 2), Limits()).sentence
     cohort = patient_cohort(200)
     model = untrained_model(cohort, MLP(hidden=(32, 32), dropout=0.0))
     full = model.network.full_mask()
