@@ -60,12 +60,12 @@ def with_review(study: Study, review: Review) -> None:
     """The model was reviewed: it leaves with its review, and only with a name where the gate did not pass."""
     guide.opening(
         "Export",
-        f"The chosen model was reviewed: {MARKS[review.gate]}. Its bundle leaves with the review inside.",
+        f"The chosen model was reviewed, and its bundle leaves with the review inside. {MARKS[review.gate]}",
     )
     limit_form.loosened(study)
-    about_form.ask(study)
     if review.gate in reviewing.NEEDS_A_NAME:
         answered_for(study, review)
+    about_form.ask(study)
     if reviewing.may_leave(review) and st.button(
         "Build the bundle", type="primary", icon=":material/inventory_2:", key="build"
     ):

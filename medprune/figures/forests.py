@@ -15,7 +15,7 @@ from medprune.review.sites import SiteResult, SiteReview
 from medprune.review.subgroups import JUDGED_BY, GroupReview, SubgroupReview
 
 MOST_ROWS = 60
-ROW = 24  # pixels
+ROW = 38  # pixels, for two lines
 COLOURS = {
     FAIL: HARM,
     WARN: SECOND,
@@ -146,7 +146,7 @@ def _forest(rows: Sequence[_Row], *, title: str, x: str) -> go.Figure:
         )
     drawn.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[f"{label(row.name)} ({row.counts})" for row in rows],
+        ticktext=[f"{label(row.name)}<br>{row.counts}" for row in rows],  # two lines leave room on a phone
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
         zeroline=False,

@@ -149,8 +149,8 @@ class _Again:
     def steps(self, made: Review, grouping: Grouping) -> Iterator[tuple[str, int, Review]]:
         """What is being done, how many retrainings are done, and the review as far as it is."""
         dense, split, cohort = made.dense_model, made.split, self.cohort
-        how = (dense, cohort, split, made.act_at)
-        for step in floor_steps(*how, refits=self.refits, prevalence=made.prevalence, seed=self.seed):
+        how: dict[str, Any] = {"refits": self.refits, "prevalence": made.prevalence, "seed": self.seed}
+        for step in floor_steps(dense, cohort, split, made.act_at, **how):
             made = replace(made, floor=step.floor)
             yield "Retraining the original, to see what changes anyway", step.number, made
         made = replace(

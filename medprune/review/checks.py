@@ -48,6 +48,9 @@ def evidence_fit(sides: Sequence[SideBySide], evidence: Evidence, limits: Limits
     elif evidence.overlap:
         state = FAIL
         more.append(f"{evidence.overlap:,} of them were trained or tuned on: take patients it has not seen")
+    if evidence.locked is None:
+        state = worst([state, WARN])
+        more.append("no limits are on record from before they were opened")
     if evidence.loosened:
         state = FAIL
         more.append("the limits were loosened after test patients were opened, so they limit nothing")

@@ -16,6 +16,7 @@ from medprune.review.evidence import Evidence
 from medprune.review.flips import Flips, flips, sides_of
 from medprune.review.influence import Figure
 from medprune.review.limits import Limits
+from medprune.review.measures import side_changes
 from medprune.review.observed import Observed
 from medprune.review.result import Review
 from medprune.review.utility import odds
@@ -85,7 +86,7 @@ def elsewhere(review: Review, act_at: float, klass: int = 1) -> Elsewhere:
         flips(observed.event, dense, pruned, act_at, observed.weight),
         first.estimate(who),
         second.estimate(who),
-        (second - first).estimate(who),
+        side_changes(observed, dense, pruned, act_at)["net_benefit"],
         observed.prevalence - (1 - observed.prevalence) * weight,
     )
 

@@ -68,6 +68,9 @@ def evidence_of(
     the limits on record are damaged.
     """
     burden = (provenance or {}).get("search_burden")
+    own = [model.origin.split for model in models if model.origin.split is not None]
+    if own and not any((record.splits_of(split.patients) != NOWHERE).any() for record in own):
+        configurations = 1  # other patients than the models were made on: this is the first look at them
     common: dict[str, Any] = {
         "overlap": overlap(split, *models),
         "configurations": configurations,

@@ -24,6 +24,7 @@ from medprune.review.estimate import CONFIDENCE, Estimate
 from medprune.review.flips import Flips, flips
 from medprune.review.influence import Figure
 from medprune.review.logits import logits
+from medprune.review.measures import side_changes
 from medprune.review.observed import Observed
 from medprune.review.resampled import auprc, ici
 
@@ -136,6 +137,7 @@ def side_by_side(
             name: (alone[which][name] - alone[0][name]).estimate(observed.patients) for name in alone[0]
         }
         change["auroc"] = _auroc_change(observed, dense, models[which], change["auroc"])
+        change |= side_changes(observed, dense, models[which], act_at)
         for place, name in enumerate(RESAMPLED):
             change[name] = _percentile(values[:, which, place] - values[:, 0, place])
         changes.append(_in_order(change))

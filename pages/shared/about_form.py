@@ -13,27 +13,29 @@ from pages.shared import guide
 from pages.shared.session import Study
 
 GROUPS = {
-    "The model and who is behind it": (
+    "Who": (
         "name", "version", "summary", "keywords", "release_date", "release_stage", "developer", "contact",
         "funding", "regulatory", "availability",
     ),
-    "What it is for": (
+    "Use": (
         "output", "horizon", "intended_use", "users", "population", "how_to_use", "decision_role",
         "threshold_set_by",
     ),
-    "What it is not for, and what may go wrong": (
+    "Not for, and risks": (
         "out_of_scope", "warnings", "missing_input", "risk_level", "ethics", "limitations",
     ),
-    "The patients": (
+    "Patients": (
         "data_source", "eligibility", "dates", "sites", "demographics", "groups_defined", "sample_size",
         "consent",
     ),
-    "Fairness and those concerned": ("fairness_process", "bias_mitigation", "stakeholders"),
-    "Testing and the time after": (
+    "Fairness": ("fairness_process", "bias_mitigation", "stakeholders"),
+    "Testing and watching": (
         "validation_data", "external_validation", "tested_by", "monitoring", "drift_triggers", "maintenance",
     ),
-    "To read on": ("publications", "data_and_code", "bibliography"),
+    "To read": ("publications", "data_and_code", "bibliography"),
 }  # fmt: skip
+SHORT = ("name", "version", "keywords", "release_date", "release_stage", "developer", "contact", "funding",
+         "horizon", "users", "dates", "sites", "tested_by")  # fmt: skip
 
 
 def ask(study: Study) -> None:
@@ -55,7 +57,9 @@ def from_file(study: Study) -> None:
         "These answers as JSON" if given else "Blank template as JSON",
         lambda: as_json(study.about).encode(), name="about.json", mime="application/json", key="about_file",
     )  # fmt: skip
-    file = st.file_uploader("Answers from a file (JSON)", type=["json"], key=f"about_upload_{study.abouts}")
+    file = st.file_uploader(
+        "Answers from a file (JSON)", type=["json"], key=f"about_upload_{study.abouts}", max_upload_size=1
+    )
     if file is None:
         return
     with guide.sentences():
@@ -67,15 +71,18 @@ def form(study: Study) -> None:
     known, now = questions(), asdict(study.about)
     asked = {}
     with st.form(f"about_{study.abouts}", border=False):
-        for title, names in GROUPS.items():
-            st.markdown(f"**{title}**")
-            for name in names:
-                asked[name] = st.text_area(
-                    known[name], now[name], height="content", max_chars=LONGEST,
-                    key=f"about_{study.abouts}_{name}", placeholder="not provided",
-                )  # fmt: skip
+        for tab, names in zip(st.tabs(list(GROUPS)), GROUPS.values(), strict=True):
+            with tab:
+                for name in names:
+                    asked[name] = field(known[name], now[name], name, f"about_{study.abouts}_{name}")
         if st.form_submit_button("Keep these answers", icon=":material/save:", key="about_keep"):
             keep(study, About(**{name: text.strip() for name, text in asked.items()}))
+
+
+def field(question: str, now: str, name: str, key: str) -> str:
+    """One line for what takes no more, unless more was said."""
+    ask_for = st.text_input if name in SHORT and "\n" not in now else st.text_area
+    return ask_for(question, now, max_chars=LONGEST, key=key, placeholder="not provided")
 
 
 def keep(study: Study, about: About) -> None:

@@ -116,11 +116,12 @@ def at_risk(review: Review, depth: str, floor: int) -> None:
     st.subheader(say("at_risk", depth))
     st.markdown(at_risk_told(found, floor))
     guide.table(foretold(ranked), key="at_risk")
+    by = "their gradient" if math.isnan(found.forecast.distance) else "the rise foretold"
     st.caption(
-        "Of tuning patients, the most at risk first. The rise in a group's mean loss is at most gradient "
-        "times distance plus half the curvature times distance squared, but for terms of the third order "
-        "(Tran et al., 2022, theorem 1); near: the share within half a logit of the risk acted on. Groups "
-        "overlap, so there is no p-value."
+        f"Of tuning patients, by {by}, the most at risk first. The rise in a group's mean loss is at most "
+        "gradient times distance plus half the curvature times distance squared, but for terms of the third "
+        "order (Tran et al., 2022, theorem 1); near: the share within half a logit of the risk acted on. "
+        "Groups overlap, so there is no p-value."
     )
 
 
@@ -147,19 +148,17 @@ def at_risk_told(found: Beforehand, floor: int) -> str:
 
 
 def foretold(ranked: Sequence[AtRisk]) -> pd.DataFrame:
-    """The forecast of every group."""
-    return pd.DataFrame(
-        [
-            {
-                "group": group.name,
-                "gradient": number(group.gradient),
-                "curvature": number(group.curvature),
-                "rise in loss, at most": number(group.bound),
-                "near": guide.share(group.near),
-            }
-            for group in ranked
-        ]
-    )
+    """The forecast of every group; without the rise where it is not known how far pruning moved."""
+    columns = {
+        "group": [group.name for group in ranked],
+        "gradient": [number(group.gradient) for group in ranked],
+        "curvature": [number(group.curvature) for group in ranked],
+        "rise in loss, at most": [number(group.bound) for group in ranked],
+        "near": [guide.share(group.near) for group in ranked],
+    }
+    if all(math.isnan(group.bound) for group in ranked):
+        del columns["rise in loss, at most"]
+    return pd.DataFrame(columns)
 
 
 def _told(found: Estimate) -> str:

@@ -68,7 +68,7 @@ def other_thresholds(review: Review, klass: int, depth: str, floor: int) -> None
             Tile(
                 "Net benefit",
                 number(found.pruned.value),
-                signed(found.change.value),
+                guide.SAME if (moved := signed(found.change.value)) == ".000" else moved,
                 note=f"was {number(found.dense.value)}; 95% CI {interval(found.change)}",
             ),
         ]
@@ -263,7 +263,7 @@ def unseen(found: WhatIf) -> None:
         {
             "input": gone["feature"],
             "this patient": [_cell(value) for value in gone["value"]],
-            "in the original": [f"{100 * v:+.1f} points" for v in gone["dense"]],
+            "original": [f"{100 * v:+.1f} points" for v in gone["dense"]],
         }
     )  # fmt: skip
     st.dataframe(table, hide_index=True, key="table_unseen", height=guide.table_height(table))

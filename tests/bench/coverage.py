@@ -23,7 +23,7 @@ from medprune.review.calibration import calibration, smoothed
 from medprune.review.discrimination import auroc_interval
 from medprune.review.estimate import Estimate
 from medprune.review.groups import Group
-from medprune.review.measures import MEASURES
+from medprune.review.measures import MEASURES, side_changes
 from medprune.review.observed import Observed
 from medprune.review.resampled import auprc
 from medprune.review.side_by_side import FIGURES, RESAMPLED, auroc_of_two, figures_of
@@ -159,12 +159,13 @@ class Score:
 def by_formula(observed: Observed, of: People) -> Iterator[tuple[str, str, Estimate]]:
     """The intervals by formula: of each model by influence, and of the change as a review has it."""
     both = [figures_of(observed, risk, ACT_AT) for risk in (of.dense, of.pruned)]
-    for name, (one, other) in ((name, (both[0][name], both[1][name])) for name in both[0]):
+    own = side_changes(observed, of.dense, of.pruned, ACT_AT)
+    own["auroc"] = auroc_of_two(observed, of.dense, of.pruned)[2]
+    for name in both[0]:
+        one, other = (figures[name] for figures in both)
         yield "dense", name, one.estimate(observed.patients)
         yield "pruned", name, other.estimate(observed.patients)
-        if name != "auroc":
-            yield "change", name, (other - one).estimate(observed.patients)
-    yield "change", "auroc", auroc_of_two(observed, of.dense, of.pruned)[2]
+        yield "change", name, own[name] if name in own else (other - one).estimate(observed.patients)
 
 
 def scored(

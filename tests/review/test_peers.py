@@ -15,6 +15,7 @@ from medprune.review import influence
 from medprune.review.calibration import calibration
 from medprune.review.influence import Figure
 from medprune.review.logits import logits
+from medprune.review.measures import side_changes
 from medprune.review.observed import Observed
 from medprune.review.resampled import auprc
 from medprune.review.side_by_side import auroc_of_two, figures_of, side_by_side
@@ -22,6 +23,7 @@ from medprune.review.side_by_side import auroc_of_two, figures_of, side_by_side
 Floats = NDArray[np.float64]
 SEEDS = range(3)
 ROWS, EACH, ACT_AT = 400, 2, 0.3
+SAMPLES = 200
 
 
 def patients(seed: int, *, each: int = 1, weighted: bool = False) -> tuple[Observed, Floats, Floats]:
@@ -141,4 +143,35 @@ def test_a_reviews_change_is_the_difference_of_figures(monkeypatch: pytest.Monke
     before, after = (figures_of(observed, risk, ACT_AT) for risk in (first, second))
     expected = {name: (after[name] - before[name]).estimate(observed.patients) for name in before}
     expected["auroc"] = auroc_of_two(observed, first, second)[2]
+    expected |= side_changes(observed, first, second, ACT_AT)
     assert {name: shown[name] for name in expected} == expected
+    values = {name: (after[name] - before[name]).value for name in before}
+    assert {name: shown[name].value for name in values} == pytest.approx(values)
+
+
+def test_where_nobody_changes_side_that_is_not_certain_but_between_equal_risks_it_is() -> None:
+    observed, first, _ = patients(0)
+    near = first + np.where(first > ACT_AT, 1e-4, 0.0)
+    for name, change in side_changes(observed, first, near, ACT_AT).items():
+        assert change.value == 0, name
+        assert change.low < 0 < change.high, name
+    for change in side_changes(observed, first, first.copy(), ACT_AT).values():
+        assert (change.value, change.low, change.high) == (0, 0, 0)
+
+
+def test_the_interval_of_a_change_holds_where_few_change_side() -> None:
+    """Four of 500 patients change side on average, and few of them have the event: the usual interval has
+    no width at all where none of those does."""
+    rng, held, usual = np.random.default_rng(0), 0, 0
+    for _ in range(SAMPLES):
+        event, flipped = rng.random(500) < 0.2, rng.random(500) < 0.008
+        first = rng.choice([0.1, 0.4], 500)
+        second = np.where(flipped, 0.5 - first, first)
+        observed = Observed(event, np.arange(500).astype(np.uint64))
+        change = side_changes(observed, first, second, ACT_AT)["sensitivity"]
+        before, after = (influence.sensitivity(observed, risk, ACT_AT) for risk in (first, second))
+        plain = (after - before).estimate(observed.patients)
+        held += change.low <= 0 <= change.high
+        usual += plain.low <= 0 <= plain.high and plain.low < plain.high
+    assert held > 0.93 * SAMPLES
+    assert usual < 0.8 * SAMPLES
