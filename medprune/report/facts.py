@@ -329,7 +329,8 @@ def logistic(known: Known) -> str:
         if not any(ahead):
             verdict = "the smaller model is ahead in neither, so it has little to say for itself"
         told.append(
-            f"{of}AUROC {number(both[0][1])}, net benefit {number(both[1][1])}; by these estimates {verdict}"
+            f"{of}AUROC {number(both[0][1])}, net benefit {number(both[1][1])}; by these estimates, without "
+            f"their uncertainty, {verdict}"
         )
     return "; ".join(told)
 

@@ -176,5 +176,5 @@ def forecast_table(known: Known) -> Table | None:
     head = ("Group", "Gradient", "Curvature", "Foretold rise in loss, at most")
     told = "Groups at risk before pruning, told by tuning patients"
     if not math.isnan(found.held.by_bound):
-        told += f"; order held with a rank correlation of {number(found.held.by_bound, 2)}"
+        told += f"; rank correlation with what then happened {number(found.held.by_bound, 2)}"
     return Table(told, head, rows) if rows else None

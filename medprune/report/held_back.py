@@ -194,7 +194,7 @@ def is_few(share: float, rows: int, floor: int) -> bool:
 
 def _g7(check: Check, review: Review, floor: int) -> Check:
     found = review.fidelity
-    sentence = veiled(check.sentence, found.flips, floor)
+    sentence = veiled(veiled(check.sentence, found.flips, floor), found.int8_flips or 0, floor)
     details = tuple(veiled(each, found.int8_flips or 0, floor) for each in check.details)
     return replace(check, sentence=sentence, details=details)
 

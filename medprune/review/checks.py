@@ -115,18 +115,19 @@ def calibrated(sides: Sequence[SideBySide], limits: Limits) -> Check:
         f"{side.dense['slope'].value:.2f}, ICI {number(side.dense['ici'].value)}.",
     )
     why = "; ".join(told for each, told in _off(side, limits) if each != PASS)
-    sentence = f"Among patients given about a {_told(side, state)}{of_class}."
+    sentence = f"Among patients given about a {_told(side, state, of_class)}."
     sentence += f" {why[0].upper()}{why[1:]}." if why else ""
     margin = limits.slope[0] if slope.value < 1 else limits.slope[1]
     return Check("G2", state, sentence, slope.value, slope.low, slope.high, margin, details)
 
 
-def _told(side: SideBySide, state: str) -> str:
+def _told(side: SideBySide, state: str, of_class: str) -> str:
     """The calibration curve where most decisions are made, in counts."""
     risks, shares, at = side.curves.risks[1], side.curves.shares[1], side.curves.at
     place = int(abs(risks - at).argmin())
     risk, share = float(risks[place]), float(shares[place])
-    about = f"{risk:.0%} risk by the smaller model, {100 * share:.0f} in 100 had the event"
+    what = "it" if of_class else "the event"
+    about = f"{risk:.0%} risk{of_class} by the smaller model, {100 * share:.0f} in 100 had {what}"
     apart = share - risk
     if abs(apart) < 0.01:  # noqa: PLR2004 - of 100 patients, one
         return f"{about}, as it said"
@@ -172,11 +173,13 @@ def changed_decisions(
     limits: Limits,
     *,
     rate: Estimate | None = None,
+    binary: bool = True,
     by_row: bool = False,
 ) -> Check:
     """G4: who is handled differently, against what a retraining would change anyway.
 
-    ``rate`` is the share of changed decisions with its interval; ``by_row`` tells that patients have several
+    ``rate`` is the share of changed decisions with its interval; with ``binary`` false they are moves between
+    more than two classes; ``by_row`` tells that patients have several
     rows, each of which is a decision."""
     per = found.per_1000
     missed, most = per(found.missed), limits.missed_per_1000
@@ -186,7 +189,7 @@ def changed_decisions(
         f"{per(found.caught):.0f} newly flagged with the event, {missed:.0f} with the event no longer "
         f"flagged, {per(found.alarmed):.0f} newly flagged without it, {per(found.spared):.0f} spared"
     )
-    if found.moved:
+    if not binary:
         sentence = (
             f"{of}, {per(found.total):.0f} would be put in another class: "
             f"{per(found.caught):.0f} now in their own, {missed:.0f} no longer, {per(found.moved):.0f} in "
@@ -314,11 +317,12 @@ def same_as_file(found: Fidelity | None, limits: Limits) -> Check:
     details: tuple[str, ...] = ()
     if found.int8_difference is not None:
         assert found.int8_flips is not None
-        state = worst([state, _fidelity_state(found.int8_difference, found.int8_flips, limits, int8=True)])
-        details = (
-            f"The int8 file's risks differ by at most {found.int8_difference:.1g}, and "
-            f"{_decisions(found.int8_flips)}.",
-        )
+        of_int8 = _fidelity_state(found.int8_difference, found.int8_flips, limits)
+        told = f"he int8 file's risks differ by at most {found.int8_difference:.1g}, and "
+        told += _decisions(found.int8_flips)
+        if of_int8 != PASS:
+            sentence += f"; t{told}"
+        state, details = worst([state, of_int8]), (f"T{told}.",)
     return Check("G7", state, sentence + ".", found.difference, margin=limits.fidelity, details=details)
 
 
@@ -326,13 +330,10 @@ def _decisions(flips: int) -> str:
     return f"{flips} decisions change" if flips > 1 else f"{flips or 'no'} decision changes"
 
 
-def _fidelity_state(difference: float, flips: int, limits: Limits, *, int8: bool = False) -> str:
+def _fidelity_state(difference: float, flips: int, limits: Limits) -> str:
     if difference <= limits.fidelity:
         return PASS
-    near = difference <= limits.fidelity_warn and not flips
-    if int8 and near:
-        return PASS
-    return WARN if near else FAIL
+    return WARN if difference <= limits.fidelity_warn and not flips else FAIL
 
 
 def looks(evidence: Evidence, limits: Limits) -> Check:

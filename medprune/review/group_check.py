@@ -13,6 +13,8 @@ from medprune.review.limits import Limits
 from medprune.review.side_by_side import estimates_json
 from medprune.review.subgroups import JUDGED_BY, GroupReview, SubgroupReview
 
+NAMED = 8  # further groups in one sentence; the table has them all
+
 
 def group_check(found: Sequence[SubgroupReview], flips: Flips, limits: Limits) -> Check:
     """G3: the worst group of all classes, by the band over all groups.
@@ -64,12 +66,13 @@ def _reach(group: GroupReview, name: str) -> tuple[float, float]:
 
 
 def _others(found: Sequence[SubgroupReview], state: str, told: GroupReview | None) -> tuple[str, ...]:
-    """The groups in the same state that the sentence does not name; nothing to say of those that pass."""
-    if state == PASS:
+    """The groups that fail, or warn, with the one that the sentence names; the small ones are counted."""
+    if state in (PASS, NOT_ASSESSABLE):
         return ()
-    names = [each.name for one in found for each in one.groups if each.state == state and each is not told]
-    names = list(dict.fromkeys(names))
-    return (f"Others in the same state ({state}): {', '.join(names)}.",) if names else ()
+    alike = [each.name for one in found for each in one.groups if each.state == state and each is not told]
+    names = list(dict.fromkeys(alike))
+    more = f"; and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return (f"So do others ({state}): {'; '.join(names[:NAMED])}{more}.",) if names else ()
 
 
 def groups_json(found: SubgroupReview) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from medprune.review.pooled import PooledStep, Procedure, pooled_steps
 from medprune.review.result import Review
 from medprune.review.sites import SiteStep, leave_one_site_out_steps
 
+UNWEIGHTED = "Sites are not weighted to the prevalence that the other figures are weighted to."
+
 
 def pooled(made: Review, cohort: Cohort, how: Procedure | None, seed: int) -> Iterator[PooledStep]:
     """The steps of the out-of-fold estimates, where the reviewed patients are too few to assess."""
@@ -37,7 +39,7 @@ def sites(
             "Leaving out a site trains and prunes anew, and how this model came about is not on record; do "
             "without the sites."
         )
-    yield from leave_one_site_out_steps(
+    for step in leave_one_site_out_steps(
         made.dense_model,
         _with_site(cohort, site),
         site,
@@ -48,7 +50,15 @@ def sites(
         act_at=made.act_at,
         seed=seed,
         **how.settings,
-    )
+    ):
+        yield step if made.prevalence is None else _told_unweighted(step)
+
+
+def _told_unweighted(step: SiteStep) -> SiteStep:
+    """Figures by site are of its patients as they are, whatever the others are weighted to: they say so."""
+    if step.review is None:
+        return step
+    return replace(step, review=replace(step.review, notes=(*step.review.notes, UNWEIGHTED)))
 
 
 def _with_site(cohort: Cohort, site: str) -> Cohort:

@@ -96,7 +96,12 @@ class Review:
             checks.calibrated(self.sides, self.limits),
             group_check(self.groups, self.flips, self.limits),
             checks.changed_decisions(
-                self.flips, self.floor, self.limits, rate=self.flip_rate, by_row=self.by_row
+                self.flips,
+                self.floor,
+                self.limits,
+                rate=self.flip_rate,
+                binary=self.is_binary,
+                by_row=self.by_row,
             ),
             checks.worth(self.sides, self.act_at, self.limits),
             input_check(self.shift, self.removed, self.limits, self.confirmed),

@@ -14,8 +14,9 @@ import pytest
 import torch
 from statsmodels.stats.proportion import proportion_confint
 
-from medprune import MLP, BadInput, Cohort, Limits, Review, RiskModel, load_cohort, review
+from medprune import MLP, BadInput, Cohort, Limits, Review, RiskModel, load_cohort, review, train
 from medprune.compaction import compact
+from medprune.cross_validation import like, seed_of
 from medprune.onnx_graph import onnx_bytes
 from medprune.onnx_run import onnx_risks
 from medprune.preparation import fit_preparation
@@ -26,9 +27,9 @@ from medprune.review import checks
 from medprune.review.calibration import SMOOTHER, smoothed
 from medprune.review.comparator import comparators
 from medprune.review.discrimination import paired_auroc
-from medprune.review.evidence import Evidence
+from medprune.review.evidence import Evidence, Fidelity
 from medprune.review.flips import Flips, flips
-from medprune.review.floor import Floor
+from medprune.review.floor import Floor, floor_steps
 from medprune.review.gate import FAIL, NOT_ASSESSABLE, PASS, WARN, Check
 from medprune.review.group_check import group_check
 from medprune.review.groups import Group, groups_of
@@ -38,6 +39,7 @@ from medprune.review.shift import input_check
 from medprune.review.side_by_side import FIGURES, SideBySide, side_by_side
 from medprune.review.subgroups import GroupReview, subgroup_changes
 from medprune.size import size_of
+from medprune.training import Schedule
 from tests.makers import followed_table, patient_cohort, patient_table, random_mask, untrained_model
 from tests.report.made import found
 
@@ -151,6 +153,9 @@ def test_6_flips_stand_against_a_floor_and_are_parted_into_good_and_bad() -> Non
         assert part in unknown.sentence
     assert checks.changed_decisions(some, Floor((0.05,)), Limits()).state == PASS
     assert checks.changed_decisions(some, Floor((0.05,)), Limits(missed_per_1000=8)).state == FAIL
+    moves = checks.changed_decisions(Flips(1_000, 5, 9, 0, 0), Floor((0.05,)), Limits(), binary=False)
+    assert "another class" in moves.sentence
+    assert "newly flagged" not in moves.sentence
     assert "No limit was set" in told(checks.changed_decisions(some, Floor((0.05,)), Limits()))
 
 
@@ -294,6 +299,18 @@ def test_15_another_prevalence_holds_for_every_figure_alike() -> None:
         quiet(three, untrained_model(three), untrained_model(three, seed=1), prevalence=0.1)
 
 
+def test_15_the_floor_counts_patients_as_the_flips_do() -> None:
+    cohort = patient_cohort(300)
+    model = replace(train(cohort, MLP(hidden=(4,)), schedule=Schedule(epochs=2)), act_at=0.5)
+    [step] = [s for s in floor_steps(model, cohort, cohort.test, 0.5, refits=1, prevalence=0.1) if s.floor]
+    again = like(model, cohort, Schedule(epochs=2), seed_of(0, model.origin.seed, 0, 2))
+    before, after = (m.predict_proba(cohort.test.frame)[:, 1] >= 0.5 for m in (model, again))
+    weight = Observed.of(cohort.test, prevalence=0.1).weight
+    assert step.floor is not None
+    assert step.floor.rate == pytest.approx(np.average(before != after, weights=weight))
+    assert step.floor.rate != pytest.approx((before != after).mean())
+
+
 def test_16_net_benefit_has_no_p_and_stands_beside_treating_all_and_none() -> None:
     row = checks.worth([calm()], 0.3, Limits(act_range=(0.2, 0.4)))
     for part in ("acting on everybody", "on nobody 0", "The chance of a loss"):
@@ -318,6 +335,15 @@ def test_16_a_warning_about_net_benefit_says_why() -> None:
 
 def test_17_the_gate_runs_the_file_and_size_is_that_of_the_file() -> None:
     assert checks.same_as_file(None, Limits()).state == NOT_ASSESSABLE
+    for file, state in (
+        (Fidelity(1e-7, 0), PASS),
+        (Fidelity(1e-4, 0), WARN),
+        (Fidelity(1e-4, 1), FAIL),
+        (Fidelity(1e-7, 0, 5e-4, 0), WARN),
+        (Fidelity(1e-7, 0, 5e-4, 2), FAIL),
+    ):
+        assert checks.same_as_file(file, Limits()).state == state
+    assert "int8" in checks.same_as_file(Fidelity(1e-7, 0, 5e-4, 2), Limits()).sentence
     cohort = patient_cohort(200)
     model = untrained_model(cohort, MLP(hidden=(32, 32), dropout=0.0))
     full = model.network.full_mask()
