@@ -34,7 +34,6 @@ def before(study: Study) -> None:
         f"patients? The **{study.cohort.test.told()}** can tell. First say what may be lost.",
     )
     guide.warn_if_unknown(chosen.model)
-    guide.warn_if_few(study.cohort, study.cohort.test)
     key = f"limits_{study.cohort.table_hash[:8]}"
     ready = True
     if study.locked is None:
@@ -82,6 +81,8 @@ def too_few(study: Study) -> None:
             "below look at the other patients.",
             icon=":material/groups:",
         )
+    else:
+        guide.warn_if_few(study.cohort, study.cohort.test)
 
 
 def effort(study: Study) -> None:
