@@ -1,7 +1,9 @@
 """Review: what the smaller model does to patients, held against limits that were set before looking."""
 
+import numpy as np
 import streamlit as st
 
+from medprune.disclosure import safe_count
 from medprune.markup import seen
 from medprune.review import Review
 from pages.shared import depth as reading
@@ -32,7 +34,6 @@ def before(study: Study) -> None:
         f"patients? The **{study.cohort.test.told()}** can tell. First say what may be lost.",
     )
     guide.warn_if_unknown(chosen.model)
-    guide.warn_if_few(study.cohort, study.cohort.test)
     key = f"limits_{study.cohort.table_hash[:8]}"
     ready = True
     if study.locked is None:
@@ -47,6 +48,7 @@ def before(study: Study) -> None:
         limit_form.loosened(study)
         limit_form.locked(study)
         looks(study, at)
+    too_few(study)
     effort(study)
     foretold(study, at)
     label = "Open the test patients and review"
@@ -65,6 +67,22 @@ def set_limits(study: Study, at: float, key: str) -> bool:
         study.subgroups = limit_form.groups(study, key)
         return True
     return False
+
+
+def too_few(study: Study) -> None:
+    """Said before anybody is opened: so few patients can answer no question, however well the model does."""
+    test, classes = study.cohort.test, len(study.cohort.classes)
+    counts = np.bincount(test.outcome[test.known], minlength=classes)
+    least, needed = int(counts.min()), study.limits.assessable
+    if least < needed:
+        st.info(
+            f"Of one class there are {safe_count(least, study.floor)} test patients, fewer than the "
+            f"{needed:,} that are needed: check G0 will be “not assessable”, which is no pass. The folds "
+            "below look at the other patients.",
+            icon=":material/groups:",
+        )
+    else:
+        guide.warn_if_few(study.cohort, study.cohort.test)
 
 
 def effort(study: Study) -> None:
@@ -114,6 +132,14 @@ def foretold(study: Study, at: float) -> None:
     """From tuning patients alone, who is likely to change."""
     forecast = reviewing.foretell(study, at)
     if forecast is not None:
+        acted_on = study.chosen_path.dense.tuning_risks[:, 1] >= at
+        if acted_on.all() or not acted_on.any():
+            whom = "everybody" if acted_on.all() else "nobody"
+            st.warning(
+                f"Acting on a risk of {at:.1%} would act on {whom} among tuning patients, so hardly any "
+                "decision can change. Take the risk from which you would act.",
+                icon=":material/tune:",
+            )
         with st.expander("Who is likely to change? Told by tuning patients", icon=":material/search:"):
             st.markdown(patients.forecast_told(forecast, "tuning patients", study.floor))
             st.caption("Nobody is opened for it. People who are near the line change first.")

@@ -44,7 +44,7 @@ def ask(study: Study) -> None:
     with st.expander("What only you can say (printed in the card)", icon=":material/edit_note:"):
         st.markdown(
             f"**{of - given} of {of} are blank**, and stand in the card as “not provided”. No number can "
-            "answer them. Leave blank what you do not know."
+            "answer them. Leave blank what you do not know. A bundle that was built before is built again."
         )
         from_file(study)
         form(study)
@@ -70,7 +70,7 @@ def form(study: Study) -> None:
     """Every question, by what it is about."""
     known, now = questions(), asdict(study.about)
     asked = {}
-    with st.form(f"about_{study.abouts}", border=False):
+    with st.form(f"about_{study.abouts}", border=False, enter_to_submit=False):
         for tab, names in zip(st.tabs(list(GROUPS)), GROUPS.values(), strict=True):
             with tab:
                 for name in names:

@@ -44,6 +44,8 @@ def show(review: Review, klass: int, depth: str, floor: int) -> None:
         return
     for group in telling(found):
         st.markdown(f"{MARKS[group.state]} {plain(told_of(group, found))}")
+    if small := too_small(found):
+        st.markdown(f"{MARKS[NOT_ASSESSABLE]} {plain(told_of_small(small))}")
     measure = st.selectbox(
         "Figure", list(MEASURES), list(MEASURES).index("sensitivity"), key="group_figure", width=280,
         format_func=lambda name: MEASURES[name].title,
@@ -60,10 +62,20 @@ def show(review: Review, klass: int, depth: str, floor: int) -> None:
 
 
 def telling(found: SubgroupReview) -> list[GroupReview]:
-    """The groups that are not well, the worst first; those too small to assess after them."""
+    """The groups that are not well, the worst first."""
     order = [group for group in found.groups if group.state not in (PASS, NOT_ASSESSABLE)]
-    small = [g for g in found.groups if g.state == NOT_ASSESSABLE and len(g.columns) == 1]
-    return [*order, *small][:MOST_TOLD]
+    return order[:MOST_TOLD]
+
+
+def too_small(found: SubgroupReview) -> list[GroupReview]:
+    """The groups by one column that are too small to assess."""
+    return [g for g in found.groups if g.state == NOT_ASSESSABLE and len(g.columns) == 1]
+
+
+def told_of_small(small: Sequence[GroupReview]) -> str:
+    """All of them in one sentence."""
+    counts = "; ".join(f"{g.name} ({g.events:,} with the event, {g.others:,} without)" for g in small)
+    return f"Too few to say anything, which is not a pass: {counts}."
 
 
 def changes(found: SubgroupReview) -> pd.DataFrame:
@@ -105,31 +117,34 @@ def at_risk(review: Review, depth: str, floor: int) -> None:
     found = review.beforehand
     if found is None:
         return
+    told = at_risk_told(found, max(review.limits.in_a_group, floor + 1))
     if depth != SCIENTIST:
-        told = at_risk_told(found, floor)
-        if told:
-            st.caption(told)
+        st.caption(told)
         return
+    st.subheader(say("at_risk", depth))
+    st.markdown(told)
     ranked = [group for group in found.forecast.ranked if group.rows > floor]
     if not ranked:
         return
-    st.subheader(say("at_risk", depth))
-    st.markdown(at_risk_told(found, floor))
-    guide.table(foretold(ranked), key="at_risk")
+    guide.table(foretold(ranked, counts=not floor), key="at_risk")
     by = "their gradient" if math.isnan(found.forecast.distance) else "the rise foretold"
     st.caption(
         f"Of tuning patients, by {by}, the most at risk first. The rise in a group's mean loss is at most "
         "gradient times distance plus half the curvature times distance squared, but for terms of the third "
         "order (Tran et al., 2022, theorem 1); near: the share within half a logit of the risk acted on. "
-        "Groups overlap, so there is no p-value."
+        "Groups overlap, so there is no p-value, and small ones look at risk by chance."
     )
 
 
-def at_risk_told(found: Beforehand, floor: int) -> str:
-    """The group that was foretold to lose most, how well the order held, and how little that is worth."""
-    ranked = [group for group in found.forecast.ranked if group.rows > floor]
+def at_risk_told(found: Beforehand, fewest: int) -> str:
+    """The group that was foretold to lose most, how well the order held, and how little that is worth. Small
+    groups are steep by chance: none of under ``fewest`` rows is named."""
+    ranked = [group for group in found.forecast.ranked if group.rows >= fewest]
     if not ranked:
-        return ""
+        return (
+            f"Which group was at risk before pruning cannot be told: none has {fewest:,} tuning patients, "
+            "and smaller ones look at risk by chance. It is a weak forecast in any case."
+        )
     held = found.held
     if math.isnan(held.by_bound):
         then = "too few groups can be compared to say whether that held"
@@ -147,15 +162,18 @@ def at_risk_told(found: Beforehand, floor: int) -> str:
     )
 
 
-def foretold(ranked: Sequence[AtRisk]) -> pd.DataFrame:
+def foretold(ranked: Sequence[AtRisk], *, counts: bool) -> pd.DataFrame:
     """The forecast of every group; without the rise where it is not known how far pruning moved."""
     columns = {
         "group": [group.name for group in ranked],
+        "tuning rows": [group.rows for group in ranked],
         "gradient": [number(group.gradient) for group in ranked],
         "curvature": [number(group.curvature) for group in ranked],
         "rise in loss, at most": [number(group.bound) for group in ranked],
         "near": [guide.share(group.near) for group in ranked],
     }
+    if not counts:
+        del columns["tuning rows"]
     if all(math.isnan(group.bound) for group in ranked):
         del columns["rise in loss, at most"]
     return pd.DataFrame(columns)

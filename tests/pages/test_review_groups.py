@@ -20,7 +20,7 @@ from medprune.review import Override, Review, review
 from medprune.review.groups import Cut
 from medprune.review.pooled import Procedure
 from medprune.review.wording import number
-from pages.shared import about_form, group_columns, review_sites, reviewing
+from pages.shared import about_form, group_columns, review_groups, review_sites, reviewing
 from pages.shared.session import Reviewed, Table
 from tests.makers import patient_table
 from tests.pages.test_pages import go, healthy, texts
@@ -173,8 +173,11 @@ def test_sites_are_asked_for_and_go_into_the_review(ready: AppTest, monkeypatch:
 
 
 def test_who_was_at_risk_beforehand(looked: AppTest) -> None:
-    ranked = review_of(looked).beforehand.forecast.ranked
-    assert f"the most harm to **{ranked[0].name}**" in texts(looked).replace("\\", "")
+    found = review_of(looked).beforehand
+    ranked = found.forecast.ranked
+    first = next(group for group in ranked if group.rows >= 50)
+    assert "cannot be told" in review_groups.at_risk_told(found, 10_000)
+    assert f"the most harm to **{first.name}**" in texts(looked).replace("\\", "")
     assert "weak forecast" in texts(looked)
     assert not [frame for frame in looked.dataframe if "gradient" in frame.value.columns]
     healthy(looked.segmented_control(key="depth").set_value("Data scientist").run())
@@ -191,7 +194,7 @@ def test_what_people_say_is_kept_and_printed(looked: AppTest) -> None:
     go(looked, "7_export")
     of = len(questions())
     assert f"**{of} of {of} are blank**" in texts(looked)
-    looked.text_area(key="about_0_users").set_value("Ward <b>physicians</b>")
+    looked.text_input(key="about_0_users").set_value("Ward <b>physicians</b>")
     healthy(looked.button(key="about_keep").click().run())
     assert study_of(looked).about.users == "Ward <b>physicians</b>"
     assert f"**{of - 1} of {of} are blank**" in texts(looked)
@@ -210,6 +213,15 @@ def test_what_people_say_is_kept_and_printed(looked: AppTest) -> None:
         [card] = [name for name in archive.namelist() if name.endswith("card.md")]
         assert "nurses" in archive.read(card).decode()
     go(looked, "7_export")
-    looked.text_area(key="about_2_users").set_value("nobody")
+    looked.text_input(key="about_2_users").set_value("nobody")
     healthy(looked.button(key="about_keep").click().run())
     assert study_of(looked).finished is None, "a bundle that says otherwise has to be built again"
+
+
+def test_what_cannot_be_answered_is_told_before_anybody_is_opened(ready: AppTest) -> None:
+    quick(ready)
+    assert "check G0 will be “not assessable”" in texts(ready), "some 90 of 180 with the event are too few"
+    assert "would act on" not in texts(ready)
+    study_of(ready).use_act_at(0.999)
+    go(ready, "6_review")
+    assert "would act on nobody among tuning patients" in texts(ready)
