@@ -54,9 +54,6 @@ def evidence_fit(sides: Sequence[SideBySide], evidence: Evidence, limits: Limits
     if evidence.loosened:
         state = FAIL
         more.append("the limits were loosened after test patients were opened, so they limit nothing")
-    if evidence.locked is None:
-        state = worst([state, WARN])
-        more.append("no limits are on record from before these patients were opened")
     if evidence.moved:
         state = worst([state, WARN])
         more.append("another risk is acted on than when test patients were opened")
