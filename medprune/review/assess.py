@@ -123,6 +123,7 @@ def review_steps(  # noqa: PLR0913 - two models, their patients, and what was se
         fidelity=_fidelity(pruned, model, split, at),
         grouping=grouping.notes,
         shift=_shift(model, split, cohort),
+        clashes=_clashes(model, cohort),
         confirmed=tuple(confirmed),
         prevalence=prevalence,
         **seen.figures(grouping, limits, prevalence, seed),
@@ -178,6 +179,13 @@ def _models(pruned: RiskModel | Exported, dense: RiskModel) -> tuple[RiskModel, 
     if model.recalibration == dense.recalibration:
         return model, None
     return model, replace(model, recalibration=dense.recalibration)
+
+
+def _clashes(model: RiskModel, cohort: Cohort | None) -> tuple[str, ...]:
+    """Inputs that the model still needs and whose values look like two units to the checks of the table."""
+    found = [] if cohort is None else [p for p in cohort.quality.problems if p.kind == "mixed_units"]
+    mixed = {name for problem in found for name in (problem.columns or (problem.column,))}
+    return tuple(name for name in compact(model).features if name in mixed)
 
 
 def _risks(model: RiskModel, split: Split) -> Floats:

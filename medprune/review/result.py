@@ -63,6 +63,7 @@ class Review:
     groups: tuple[SubgroupReview, ...] = ()  # by class, as ``sides``; empty where no columns were chosen
     grouping: tuple[str, ...] = ()  # how the groups were made, a sentence each
     shift: Shift | None = None  # of the inputs that the smaller model needs, against train
+    clashes: tuple[str, ...] = ()  # needed inputs whose values mix two units
     confirmed: tuple[str, ...] = ()  # removed inputs that somebody agreed to do without
     pairs: tuple[Pair, ...] = ()
     comparators: tuple[Comparator, ...] = ()  # a logistic regression on the same inputs, by class
@@ -104,7 +105,7 @@ class Review:
                 by_row=self.by_row,
             ),
             checks.worth(self.sides, self.act_at, self.limits),
-            input_check(self.shift, self.removed, self.limits, self.confirmed),
+            input_check(self.shift, self.removed, self.limits, self.confirmed, self.clashes),
             checks.same_as_file(self.fidelity, self.limits),
             checks.looks(self.evidence, self.limits),
         )
@@ -192,6 +193,7 @@ class Review:
             "classes": list(self.classes),
             "removed": list(self.removed),
             "confirmed": list(self.confirmed),
+            "mixed_units": list(self.clashes),
             "shift": None if self.shift is None else asdict(self.shift),
             "auroc": dict(zip(("dense", "pruned", "change"), map(asdict, self.auroc), strict=True)),
             "by_class": [side.to_json() for side in self.sides],

@@ -193,15 +193,24 @@ def _share(rows: NDArray[np.bool_]) -> float:
 
 
 def input_check(
-    found: Shift | None, removed: Sequence[str], limits: Limits, confirmed: Sequence[str] = ()
+    found: Shift | None,
+    removed: Sequence[str],
+    limits: Limits,
+    confirmed: Sequence[str] = (),
+    clashes: Sequence[str] = (),
 ) -> Check:
     """G6: tests that the smaller model does without, and whether its inputs are like those it learnt from.
 
     ``removed`` are the features that it no longer reads, ``confirmed`` those of them whose removal somebody
-    has agreed to. An index beyond its cut-off that chance explains warns and does not fail. ``found`` is None
-    where the train patients are not at hand.
+    has agreed to, ``clashes`` inputs whose values mix two units. An index beyond its cut-off that chance
+    explains warns and does not fail. ``found`` is None where the train patients are not at hand.
     """
     states, told = [PASS], []
+    if clashes:
+        states.append(FAIL)
+        told.append(
+            f"The values of {listed(clashes)} look like a mixture of two units: mend the table first."
+        )
     required = [name for name in removed if name in limits.required]
     if required:
         states.append(FAIL)

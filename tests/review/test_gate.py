@@ -147,6 +147,23 @@ def test_a_required_input_that_is_gone_fails(cohort: Cohort, dense: RiskModel) -
     assert states(agreed)["G6"] == "pass"
 
 
+def test_an_input_that_mixes_two_units_fails_until_it_is_mended() -> None:
+    rng = np.random.default_rng(0)
+    glucose = rng.normal(100, 15, 600)
+    table = pd.DataFrame({"glucose": glucose, "age": rng.normal(60, 9, 600)})
+    table["died"] = (rng.random(600) < 0.3).astype(int)
+    table.loc[:200, "glucose"] /= 18.0
+    for treatments, state in (((), "fail"), (("suggested",), "pass")):
+        here = load_cohort(table, outcome="died", treatments=treatments)
+        made = train(here, MLP(hidden=(3,)), schedule=Schedule(epochs=2))
+        [check] = [
+            check
+            for check in review(made, made, here.test, act_at=0.2, cohort=here, refits=0).checks
+            if check.id == "G6"
+        ]
+        assert check.state == state, check.sentence
+
+
 def test_the_worst_state_counts() -> None:
     assert STATES == ("fail", "not assessable", "warn", "pass")
     for place, state in enumerate(STATES):

@@ -121,6 +121,9 @@ def test_the_check_of_the_inputs() -> None:
     )
     assert lost.state == FAIL
     assert "'potassium'" in lost.sentence
+    mixed = input_check(of(before, same), [], limits, clashes=["glucose"])
+    assert mixed.state == FAIL
+    assert "'glucose'" in mixed.sentence
     moved = same.assign(x=same["x"] + 1)
     assert input_check(of(before, moved), [], limits).state == FAIL
     assert "custom" in " ".join(input_check(of(before, moved), [], limits).details)
