@@ -10,7 +10,8 @@ from medprune.intake.table_file import opened
 from medprune.model import RiskModel
 from medprune.model_file import fingerprint
 from medprune.report import About, read_about
-from medprune.review import Limits, Override, Review, read_limits, review_steps
+from medprune.review import Override, Review, read_limits, review_steps
+from medprune.review.evidence import locked_limits
 from medprune.review.groups import Cut
 from medprune.sources import choices_of, cohort_and_model
 from medprune.verbs import Answer, progress, tell
@@ -20,7 +21,7 @@ MOST_REFITS = 1_000
 
 def review(options: Options) -> Answer:
     """Review the bundle's model against the dense one on test patients, or on all of an external table."""
-    limits = Limits() if options.margins is None else read_limits(options.margins)
+    given = None if options.margins is None else read_limits(options.margins)
     override, about = _override(options), About() if options.about is None else read_about(options.about)
     if not 0 <= options.refits <= MOST_REFITS:
         raise BadInput(f"The retrainings must lie in [0, {MOST_REFITS:,}], got {options.refits}.")
@@ -36,7 +37,7 @@ def review(options: Options) -> Answer:
         act_at=bundle.model.act_at if options.act_at is None else options.act_at,
         subgroups=tuple(options.subgroup),
         cohort=None if options.external else cohort,
-        limits=limits,
+        limits=locked_limits(bundle.provenance) if given is None else given,
         prevalence=options.prevalence,
         refits=options.refits,
         confirmed=tuple(options.confirm),
@@ -58,7 +59,7 @@ def told(found: Review, bundle: Bundle) -> str:
     over = "" if by is None else f" Overridden by {by.name} until {by.expires}: {by.reason}."
     return (
         f"Gate: {found.gate}, on {found.split.told()}, acting at a risk of {found.act_at:.0%}. "
-        f"{' '.join([] if change.state != 'pass' else [change.sentence])}{' '.join(wrong)}{over} "
+        f"{' '.join([*([change.sentence] if change.state == 'pass' else []), *wrong])}{over} "
         f"Review, card and report are in {bundle.folder}."
     ).replace("  ", " ")
 

@@ -109,9 +109,11 @@ def test_limits_set_at_prune_are_those_that_hold(shell: Shell, place: Path, tmp_
     file.write_text('{"auroc_loss": 0.05}', encoding="utf-8")
     common = ("--outcome", "stage", "--model", place / "m.safetensors", "--sparsity", "0.6")
     shell.json("prune", place / "patients.csv", *common, "--margins", file, "--out", tmp_path / "b")
-    found = shell.json(*reviewing(place, tmp_path / "b", "--margins", file, "--refits", "0"))
-    assert found["evidence"]["limits_loosened"] is False
-    assert found["evidence"]["limits_locked"] == found["limits"]["sha256"]
+    for again in (("--margins", file), ()):  # said again, or simply those on record
+        found = shell.json(*reviewing(place, tmp_path / "b", *again, "--refits", "0"))
+        assert found["evidence"]["limits_loosened"] is False
+        assert found["evidence"]["limits_locked"] == found["limits"]["sha256"]
+        assert found["limits"]["auroc_loss"] == 0.05
 
 
 def test_an_override_is_printed_in_the_card(shell: Shell, place: Path, bundle: Path) -> None:

@@ -53,6 +53,13 @@ def lock(limits: Limits, act_at: float) -> dict[str, Any]:
     return {"sha256": limits.sha256, "values": limits.to_json(), "act_at": act_at}
 
 
+def locked_limits(provenance: Mapping[str, Any]) -> Limits:
+    """The limits that were set down before test patients were opened; the usual ones where none were."""
+    found = provenance.get("limits")
+    values = found.get("values") if isinstance(found, Mapping) else None
+    return Limits.from_json(values) if isinstance(values, Mapping) else Limits()
+
+
 def evidence_of(
     split: Split,
     models: Sequence[RiskModel],
@@ -81,7 +88,7 @@ def evidence_of(
     found = provenance.get("limits")
     if not isinstance(found, Mapping):
         return Evidence(**common)
-    before = Limits.from_json(found["values"])
+    before = locked_limits(provenance)
     at = models[-1].act_at
     return Evidence(
         locked=before.sha256,
