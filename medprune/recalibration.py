@@ -148,8 +148,7 @@ def fitted(logits: Array, outcome: NDArray[np.int64], weight: Array | None = Non
 
 def _platts(outcome: NDArray[np.int64], classes: int, weight: Array | None) -> Array:
     """What each patient (N, classes) counts as, nearly the own class: see the top of this module."""
-    say = None if weight is None else weight * len(weight) / weight.sum()
-    counts = np.bincount(outcome, say, minlength=classes)[outcome]
+    counts = np.bincount(outcome, weight, minlength=classes)[outcome]
     return (np.eye(classes)[outcome] * counts[:, None] + 1) / (counts + classes)[:, None]
 
 
