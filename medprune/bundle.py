@@ -9,13 +9,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +21,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from medprune.bundle_scripts import predict_script, torch_script
 from medprune.candidate import Candidate
 from medprune.compaction import compact
 from medprune.description import describe
 from medprune.errors import BadInput, MedPruneError, listed
-from medprune.intake import decimal_marks, missing, table_choices, text_table
 from medprune.intake.tensor_file import MOST_BYTES
 from medprune.model import RiskModel
 from medprune.model_file import check_has_format, fingerprint, load_model, model_bytes
-from medprune.network import Network
 from medprune.onnx_graph import onnx_bytes
 from medprune.onnx_run import onnx_risks, probe_rows
 from medprune.report import About, papers
@@ -103,6 +100,7 @@ def export(
     with _replacing(target) as fresh:
         _write(fresh, model, provenance or {}, int8)
         if review is not None:
+            _check_review(review, model)
             _write_review(fresh, review, provenance or {}, about)
         difference = verify(fresh, model)
     return replace(load_bundle(target), largest_difference=difference)
@@ -114,8 +112,7 @@ def add_review(bundle: Bundle, review: Review, about: About | None = None) -> Bu
     A zip gets the folder that it was made from beside it. Raises BadInput when the review is of another
     model, or nothing can be written; nothing is changed then.
     """
-    if fingerprint(compact(review.pruned_model)) != fingerprint(bundle.model):
-        raise BadInput("The review is of another model than the bundle holds; review this bundle.")
+    _check_review(review, bundle.model)
     place = bundle.folder
     target = check_target(place.with_suffix("") if place.is_file() else place)
     kept = [name for name in names_in(place) if name not in LATER]
@@ -240,8 +237,16 @@ def _write(folder: Path, model: RiskModel, provenance: Mapping[str, Any], int8: 
     if int8 is not None:
         (folder / INT8).write_bytes(int8)
     _write_json(folder / "provenance.json", dict(provenance) | {"versions": about["versions"]})
-    (folder / "predict.py").write_text(_predict_script(), encoding="utf-8")
-    (folder / "load_torch.py").write_text(_torch_script(model), encoding="utf-8")
+    (folder / "predict.py").write_text(predict_script(), encoding="utf-8")
+    (folder / "load_torch.py").write_text(torch_script(model), encoding="utf-8")
+
+
+def _check_review(review: Review, model: RiskModel) -> None:
+    """BadInput when the review is of other risks than the compact model's."""
+    reviewed = compact(review.pruned_model)
+    same = fingerprint(reviewed) == fingerprint(model) and reviewed.recalibration == model.recalibration
+    if not same:
+        raise BadInput("The review is of another model than the bundle holds; review this bundle.")
 
 
 def _write_review(folder: Path, review: Review, provenance: Mapping[str, Any], about: About | None) -> None:
@@ -257,86 +262,6 @@ def _write_review(folder: Path, review: Review, provenance: Mapping[str, Any], a
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
     path.write_text(json_text(value), encoding="utf-8")
-
-
-def _filled(name: str, values: Mapping[str, str]) -> str:
-    """A template with every ``@NAME@`` replaced, in one pass: a column may be called ``@NAME@`` too."""
-    text = resources.files("medprune").joinpath("templates", name).read_text(encoding="utf-8")
-    return re.sub(r"@([A-Z_]+)@", lambda mark: values[mark[1]], text)
-
-
-def _predict_script() -> str:
-    """The script reads a CSV by the rules of the intake, whose constants it is given."""
-    return _filled(
-        "predict.py.txt",
-        {
-            "NUMBER_MISSING": repr(sorted(missing.NUMBER_MISSING)),
-            "TEXT_MISSING": repr(sorted(missing.TEXT_MISSING)),
-            "DELIMITERS": repr("".join(table_choices.DELIMITERS)),
-            "CERTAIN": repr(decimal_marks.CERTAIN),
-            "MARKED": repr(decimal_marks.MARKED),
-            "BETWEEN": repr(decimal_marks.BETWEEN),
-            "DOUBTFUL": repr(decimal_marks.DOUBTFUL),
-            "NUMBER": repr(decimal_marks.NUMBER),
-            "UNUSUAL": repr(decimal_marks.UNUSUAL),
-            "ENOUGH_NUMBERS": repr(decimal_marks.ENOUGH_NUMBERS),
-            "SNIFFED": repr(text_table.SNIFFED),
-        },
-    )
-
-
-def _torch_script(model: RiskModel) -> str:
-    modules, renamed = _sequential(model.network)
-    return _filled(
-        "load_torch.py.txt",
-        {
-            "INPUTS": str(model.network.spec.inputs),
-            "COLUMNS": repr([column.name for column in model.preparation.columns]),
-            "CLASSES": repr(list(model.classes)),
-            "RENAMED": json.dumps(renamed, indent=4),
-            "MODULES": "\n".join(f"        {module}," for module in modules),
-        },
-    )
-
-
-_TORCH_ACTIVATIONS = {
-    "relu": "torch.nn.ReLU()",
-    "gelu": "torch.nn.GELU()",
-    "silu": "torch.nn.SiLU()",
-    "tanh": "torch.nn.Tanh()",
-    "sigmoid": "torch.nn.Sigmoid()",
-    "identity": "torch.nn.Identity()",
-}
-
-
-def _sequential(network: Network) -> tuple[list[str], dict[str, str]]:
-    """The network's modules as source lines, and our tensor names as their place in the Sequential."""
-    modules: list[str] = []
-    renamed: dict[str, str] = {}
-
-    def add(source: str, ours: str | None, tensors: list[str]) -> None:
-        renamed.update({f"{ours}.{tensor}": f"{len(modules)}.{tensor}" for tensor in tensors if ours})
-        modules.append(source)
-
-    for index, layer in enumerate(network.layers):
-        add(
-            f"torch.nn.Linear({layer.in_features}, {layer.out_features})",
-            f"layers.{index}",
-            ["weight", "bias"],
-        )
-        if index == len(network.tails):
-            continue
-        tail = network.tails[index]
-        activation = _TORCH_ACTIVATIONS[tail.spec.activation]
-        kind = {"batch": "BatchNorm1d", "layer": "LayerNorm"}.get(tail.spec.norm)
-        norm = f"torch.nn.{kind}({tail.spec.width}, eps={tail.spec.eps})"
-        names = list(tail.norm.state_dict()) if tail.norm is not None else []
-        steps = [(norm, f"tails.{index}.norm", names)] if kind else []
-        place = len(steps) if tail.spec.norm_first else 0
-        steps.insert(place, (activation, "", []))
-        for source, ours, tensors in steps:
-            add(source, ours, tensors)
-    return modules, renamed
 
 
 def verify(folder: Path, model: RiskModel) -> float:

@@ -2,21 +2,19 @@
 
 Two things spoil the risks. Pruning does: of a network that has lost half of what it knew the scores lie
 nearer together, and its risks are timid, all near the average. AUROC sees nothing of it, but who acts on a
-risk of 20 % no longer finds the patients. One cut of 80 to 98 % of the weights without retraining left NHEFS
-a slope of 3.3 and a Brier score of .168 (dense .121), breast cancer one of 5.8 and .113 (dense .019);
-recalibrated, they were 1.3 and .131, 1.4 and .045. So every candidate of a path is recalibrated as it is
-finished (:meth:`medprune.candidate.Problem.candidate`). Retraining leaves little to mend: .118 stayed .118 on
-NHEFS; on breast cancer, where 114 tuning patients pin an intercept down badly, .023 became .025 (test, 5
-seeds).
+risk of 20 % no longer finds the patients. One cut of 80 % of the weights by magnitude, without retraining,
+left NHEFS a slope of 2.86 and took .059 of its net benefit; recalibrated, these were 1.07 and .007 (test, 20
+seeds; `make bench` prints them). So every candidate of a path is recalibrated as it is finished
+(:meth:`medprune.candidate.Problem.candidate`). Retraining leaves little to mend, and where tuning patients
+are few, so that they pin an intercept down badly, recalibration can make it slightly worse.
 
 Class weights do too. They, and over- or under-sampling just as much, show the network another world than the
 patients live in: with balanced weights an outcome of one patient in twenty counts like one in two. The order
 of the patients hardly changes, and with it AUROC; but the risks come out far too high, an average patient's 5
 % as about 50 %, and whoever acts on them treats patients who need no treatment (van den Goorbergh et al.,
-JAMIA 2022). On the NHEFS sample, where 19 % died, balanced weights told 39 % on average and raised the Brier
-score from .121 to .170; recalibrated, it was .121 again (test, 5 seeds). So weights are offered only together
-with a recalibration: :func:`finished` is where every training and retraining ends, and there a network that
-was trained with weights, or that stood recalibrated, is fitted anew.
+JAMIA 2022). So weights are offered only together with a recalibration: :func:`finished` is where every
+training and retraining ends, and there a network that was trained with weights, or that stood recalibrated,
+is fitted anew.
 
 What is fitted. For two classes logistic recalibration, logit(risk) = intercept + slope * (z1 - z0), by
 maximum likelihood (Cox, 1958; Steyerberg, 2009). For more classes its plain extension: one slope (the inverse
@@ -26,14 +24,11 @@ parameters take in all, tuning splits seldom have them, and it can turn round th
 class's risk. One positive slope never does so for two classes, whose AUROC stays to the last patient.
 
 The intercepts mend what the weights did; the slope mends timid or over-confident risks, and is fitted only
-where enough patients ask for it. On small tuning splits it does more harm than good: on the breast cancer
-sample, with 42 events, one fitted in any case raised the dense model's Brier score on test from .0201 to
-.0213 (5 seeds). The slope is not the one of largest likelihood, which is infinite where a score separates the
-tuning patients, and far too large where it nearly does. Its targets are Platt's (1999), (n + 1) / (n + 2) and
-1 / (n + 2) of a class of n patients in place of 1 and 0; of K classes (n + 1) / (n + K) and 1 / (n + K),
-Laplace's rule. For many patients that is the same. Of breast cancer's candidates of 80 % and more it lowered
-the log loss on test, against largest likelihood within the same bounds, from .19 to .16 after one cut and
-from .18 to .09 after retraining.
+where enough patients ask for it: on small tuning splits it does more harm than good. The slope is not the one
+of largest likelihood, which is infinite where a score separates the tuning patients, and far too large where
+it nearly does. Its targets are Platt's (1999), (n + 1) / (n + 2) and 1 / (n + 2) of a class of n patients in
+place of 1 and 0; of K classes (n + 1) / (n + K) and 1 / (n + K), Laplace's rule. For many patients that is
+the same.
 
 The intercepts are of largest likelihood given the slope: there the mean risk of every class is its share
 among the tuning patients, calibration in the large. Figures of calibration on tuning are therefore flattered,

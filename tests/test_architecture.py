@@ -78,6 +78,7 @@ LAYERS = (
     ("settings_search",),
     ("review",),
     ("report",),
+    ("bundle_scripts",),
     ("bundle",),
     ("runs",),
     ("flow",),

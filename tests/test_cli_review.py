@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from medprune import load_bundle
-from medprune.bundle import FILES, LATER
+from medprune import BadInput, export, load_bundle, load_cohort, load_model, review
+from medprune.bundle import FILES, LATER, add_review
+from medprune.model import Recalibration
 from tests.makers import patient_table
 from tests.test_cli import Shell, place, shell, snapshot
 
@@ -231,6 +233,22 @@ def test_a_bundle_of_another_model_is_refused(
         *("review", place / "patients.csv", "--outcome", "stage", "--dense", other, "--bundle", bundle)
     )
     assert "another model" in sentence
+
+
+def test_a_review_of_other_risks_never_gets_into_a_bundle(place: Path, bundle: Path, tmp_path: Path) -> None:
+    dense = load_model(place / "m.safetensors")
+    cohort = load_cohort(place / "patients.csv", outcome="stage", split=dense.origin.split)
+    held = load_bundle(bundle)
+    timid = replace(held.model, recalibration=Recalibration(0.5, held.model.recalibration.intercepts))
+    found = review(dense, timid, cohort.test, act_at=0.4)
+    before = snapshot(bundle)
+    with pytest.raises(BadInput, match="another model"):
+        add_review(held, found)
+    with pytest.raises(BadInput, match="another model"):
+        export(held.model, found, tmp_path / "new")
+    assert snapshot(bundle) == before
+    assert not (tmp_path / "new").exists()
+    assert (export(timid, found, tmp_path / "new").folder / "report.html").exists()
 
 
 def test_a_changed_table_is_refused(shell: Shell, place: Path, bundle: Path, tmp_path: Path) -> None:

@@ -48,21 +48,32 @@ class Calibration:
 
 def calibration(event: NDArray[np.bool_], risk: Floats) -> Calibration:
     """The calibration of risks (N,) for who has the event (N,); unknown where all or nobody has it."""
-    lp, clipped = logits(risk)
-    if not 0 < event.mean() < 1:
-        none, nan = Estimate.unknown(), float("nan")
-        return Calibration(none, none, none, nan, nan, nan, nan, clipped)
-    off = np.abs(risk - smoothed(event, risk))
+    _, clipped = logits(risk)
+    weak, nan = weak_calibration(event, risk), float("nan")
+    off = np.array([nan]) if not 0 < event.mean() < 1 else np.abs(risk - smoothed(event, risk))
     return Calibration(
-        in_the_large=_coefficient(event, np.ones((len(lp), 1)), offset=lp),
-        slope=_coefficient(event, sm.add_constant(lp, has_constant="add")),
-        observed_over_expected=_observed_over_expected(event, risk),
+        in_the_large=weak["in_the_large"],
+        slope=weak["slope"],
+        observed_over_expected=weak["observed_over_expected"],
         ici=float(off.mean()),
         e50=float(np.median(off)),
         e90=float(np.quantile(off, 0.9)),
         emax=float(off.max()),
         clipped=clipped,
     )
+
+
+def weak_calibration(event: NDArray[np.bool_], risk: Floats) -> dict[str, Estimate]:
+    """Calibration in the large, slope and O/E with the textbook's intervals, by name; unknown where all or
+    nobody has the event. The curve is left to :func:`smoothed`, which takes far longer."""
+    if not 0 < event.mean() < 1:
+        return dict.fromkeys(("in_the_large", "slope", "observed_over_expected"), Estimate.unknown())
+    lp, _ = logits(risk)
+    return {
+        "in_the_large": _coefficient(event, np.ones((len(lp), 1)), offset=lp),
+        "slope": _coefficient(event, sm.add_constant(lp, has_constant="add")),
+        "observed_over_expected": _observed_over_expected(event, risk),
+    }
 
 
 def smoothed(event: NDArray[np.bool_], risk: Floats, *, quick: bool = False) -> Floats:

@@ -19,7 +19,7 @@ from medprune.review.limits import Limits
 from medprune.review.measures import side_changes
 from medprune.review.observed import Observed
 from medprune.review.result import Review
-from medprune.review.utility import odds
+from medprune.review.utility import of_everybody
 
 Who = NDArray[np.bool_]
 
@@ -76,7 +76,6 @@ def elsewhere(review: Review, act_at: float, klass: int = 1) -> Elsewhere:
 
     Computed from the risks that the review holds: no patient is opened anew. BadInput outside (0, 1).
     """
-    weight = odds(act_at)
     observed = observed_of(review, klass)
     dense, pruned = review.dense_risks[:, klass], review.pruned_risks[:, klass]
     first, second = (influence.net_benefit(observed, risk, act_at) for risk in (dense, pruned))
@@ -87,7 +86,7 @@ def elsewhere(review: Review, act_at: float, klass: int = 1) -> Elsewhere:
         first.estimate(who),
         second.estimate(who),
         side_changes(observed, dense, pruned, act_at)["net_benefit"],
-        observed.prevalence - (1 - observed.prevalence) * weight,
+        of_everybody(observed.prevalence, act_at),
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from medprune.review import influence
 from medprune.review.observed import Observed
 from medprune.review.resampled import curve
-from medprune.review.utility import odds
+from medprune.review.utility import of_everybody
 
 Floats = NDArray[np.float64]
 POINTS = 50  # of a calibration curve
@@ -86,7 +86,7 @@ def curves(
         shares=np.stack([curve(observed, risk, points) for risk, points in zip(models, at, strict=True)]),
         act_at=grid,
         benefit=np.array([[influence.net_benefit(observed, r, t).value for t in grid] for r in models]),
-        everybody=np.array([_treat_all(observed, t) for t in grid]),
+        everybody=np.array([of_everybody(observed.prevalence, t) for t in grid]),
         range=chosen,
         edges=BINS,
         histogram=np.array(
@@ -94,7 +94,3 @@ def curves(
         ).astype(float),
         at=act_at,
     )
-
-
-def _treat_all(observed: Observed, act_at: float) -> float:
-    return observed.prevalence - (1 - observed.prevalence) * odds(act_at)

@@ -55,19 +55,14 @@ def flips(
 
     With weights (N,) every patient counts for as many; one of weight 0, whose outcome is unknown, for none.
     """
-    before, after = first >= act_at, second >= act_at
-    up, down = after & ~before, before & ~after
+    sides = ((risk >= act_at).astype(np.int64) for risk in (first, second))
+    changed = sides_of(event.astype(np.int64), *sides, binary=True)
 
     def count(who: NDArray[np.bool_]) -> float:
         return int(who.sum()) if weight is None else float(weight[who].sum())
 
-    return Flips(
-        count(np.ones(len(event), dtype=bool)),
-        caught=count(up & event),
-        missed=count(down & event),
-        alarmed=count(up & ~event),
-        spared=count(down & ~event),
-    )
+    everybody = np.ones(len(event), dtype=bool)
+    return Flips(count(everybody), **{name: count(who) for name, who in changed.items()})
 
 
 def sides_of(

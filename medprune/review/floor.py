@@ -58,14 +58,6 @@ class FloorStep:
         return {"number": self.number, "of": self.of}
 
 
-def floor_of(
-    dense: RiskModel, cohort: Cohort, split: Split, act_at: float, *, refits: int = REFITS, seed: int = 0
-) -> Floor | None:
-    """The last of :func:`floor_steps`."""
-    *_, last = floor_steps(dense, cohort, split, act_at, refits=refits, seed=seed)
-    return last.floor
-
-
 def floor_steps(
     dense: RiskModel,
     cohort: Cohort,

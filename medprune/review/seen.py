@@ -17,7 +17,7 @@ from medprune.review.groups import Grouping
 from medprune.review.limits import Limits
 from medprune.review.multiclass import macro_auroc, pairs
 from medprune.review.observed import Observed
-from medprune.review.side_by_side import SideBySide, auroc_of_two, side_by_side
+from medprune.review.side_by_side import SideBySide, side_by_side
 from medprune.review.subgroups import SubgroupReview, subgroup_changes
 
 Floats = NDArray[np.float64]
@@ -43,11 +43,12 @@ class Seen:
         self, grouping: Grouping, limits: Limits, prevalence: float | None, seed: int
     ) -> dict[str, Any]:
         """Everything that a review takes from the risks alone, by the names of its fields."""
+        sides = self.sides(limits, prevalence, seed)
         return {
             "dense_risks": self.dense,
             "pruned_risks": self.pruned,
-            "sides": self.sides(limits, prevalence, seed),
-            "auroc": self.auroc(),
+            "sides": sides,
+            "auroc": self.auroc(sides),
             "flips": self.flips(prevalence),
             "foretold": self.foretold(),
             "groups": self.groups(grouping, limits, prevalence, seed),
@@ -101,11 +102,11 @@ class Seen:
             )
         return Observed.of(self.split, klass, prevalence)
 
-    def auroc(self) -> tuple[Estimate, Estimate, Estimate]:
+    def auroc(self, sides: tuple[SideBySide, ...]) -> tuple[Estimate, Estimate, Estimate]:
         """Of the dense model, the pruned one, and the change: the mean over more than two classes."""
         if self.is_binary:
-            observed, risks = Observed.of(self.split), (self.dense[:, 1], self.pruned[:, 1])
-            return auroc_of_two(observed, *risks)
+            [side] = sides
+            return side.dense["auroc"], side.pruned["auroc"], side.change["auroc"]
         patients = self.split.patients
         before, after = (macro_auroc(self.split, each) for each in (self.dense, self.pruned))
         return before.estimate(patients), after.estimate(patients), (after - before).estimate(patients)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from medprune.review import influence
 from medprune.review.bootstrap import drawn_again
-from medprune.review.calibration import calibration
+from medprune.review.calibration import weak_calibration
 from medprune.review.curves import Curves, curves
-from medprune.review.discrimination import paired_auroc
+from medprune.review.discrimination import auroc_interval, paired_auroc
 from medprune.review.estimate import CONFIDENCE, Estimate
 from medprune.review.flips import Flips, flips
 from medprune.review.influence import Figure
@@ -136,7 +136,7 @@ def side_by_side(
         change = {
             name: (alone[which][name] - alone[0][name]).estimate(observed.patients) for name in alone[0]
         }
-        change["auroc"] = _auroc_change(observed, dense, models[which], change["auroc"])
+        change["auroc"] = auroc_of_two(observed, dense, models[which])[2]
         change |= side_changes(observed, dense, models[which], act_at)
         for place, name in enumerate(RESAMPLED):
             change[name] = _percentile(values[:, which, place] - values[:, 0, place])
@@ -183,29 +183,20 @@ def _alone(observed: Observed, risk: Floats, found: Mapping[str, Figure]) -> dic
     """One model's intervals: the textbook's where every row is a patient, else by influence."""
     estimates = {name: figure.estimate(observed.patients) for name, figure in found.items()}
     if observed.is_simple:
-        textbook = calibration(observed.event, risk)
-        estimates |= {
-            "auroc": paired_auroc(observed.event, risk, risk).first,
-            "in_the_large": textbook.in_the_large,
-            "slope": textbook.slope,
-            "observed_over_expected": textbook.observed_over_expected,
-        }
+        estimates |= weak_calibration(observed.event, risk)
+        estimates["auroc"] = auroc_interval(observed.event, risk)
     return estimates
 
 
 def auroc_of_two(observed: Observed, dense: Floats, pruned: Floats) -> tuple[Estimate, Estimate, Estimate]:
-    """The AUROC of both models, and the change."""
-    before, after = influence.auroc(observed, dense), influence.auroc(observed, pruned)
+    """The AUROC of both models, and the change: DeLong's own where every row is a patient, so that they are
+    the figures that other software gives."""
     if observed.is_simple:
         found = paired_auroc(observed.event, dense, pruned)
         return found.first, found.second, found.difference
+    before, after = influence.auroc(observed, dense), influence.auroc(observed, pruned)
     who = observed.patients
     return before.estimate(who), after.estimate(who), (after - before).estimate(who)
-
-
-def _auroc_change(observed: Observed, dense: Floats, other: Floats, found: Estimate) -> Estimate:
-    """DeLong's own where every row is a patient, so that the figure is the one other software gives."""
-    return paired_auroc(observed.event, dense, other).difference if observed.is_simple else found
 
 
 def _in_order(estimates: Mapping[str, Estimate]) -> dict[str, Estimate]:

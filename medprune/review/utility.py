@@ -40,7 +40,11 @@ def change_in_net_benefit(event: NDArray[np.bool_], first: Floats, second: Float
 
 def treat_all(event: NDArray[np.bool_], act_at: float) -> float:
     """The net benefit of acting on everybody; of acting on nobody it is 0."""
-    prevalence = float(event.mean())
+    return of_everybody(float(event.mean()), act_at)
+
+
+def of_everybody(prevalence: float, act_at: float) -> float:
+    """The same from the share with the event."""
     return prevalence - (1 - prevalence) * odds(act_at)
 
 

@@ -80,7 +80,11 @@ def chosen() -> tuple[Cohort, Path, Table]:
 @pytest.fixture
 def ready(app: AppTest, chosen: tuple[Cohort, Path, Table]) -> AppTest:
     """A study that has taken the smallest model."""
-    cohort, path, table = chosen
+    return taken(app, *chosen)
+
+
+def taken(app: AppTest, cohort: Cohort, path: Path, table: Table) -> AppTest:
+    """The app's study on this table, with the smallest model of the path taken."""
     study = study_of(app)
     study.use_table(table, cohort)
     study.use_model(path.dense.model, [])

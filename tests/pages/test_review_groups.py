@@ -24,7 +24,7 @@ from pages.shared import about_form, group_columns, review_groups, review_sites,
 from pages.shared.session import Reviewed, Table
 from tests.makers import patient_table
 from tests.pages.test_pages import go, healthy, texts
-from tests.pages.test_review import Done, finished, quick, review_of, said, study_of
+from tests.pages.test_review import Done, finished, quick, review_of, said, study_of, taken
 
 ROWS = 900
 
@@ -50,13 +50,7 @@ def chosen() -> tuple[Cohort, Path, Table]:
 
 @pytest.fixture
 def ready(app: AppTest, chosen: tuple[Cohort, Path, Table]) -> AppTest:
-    cohort, path, table = chosen
-    study = study_of(app)
-    study.use_table(table, cohort)
-    study.use_model(path.dense.model, [])
-    study.paths[study.scoring] = path
-    study.choose(path.candidates[-1], path)
-    return app
+    return taken(app, *chosen)
 
 
 def key_of(app: AppTest) -> str:
