@@ -180,8 +180,12 @@ def agreed(study: Study, review: Review) -> None:
 
 def show(study: Study, review: Review) -> None:
     """The answer first, then the detail."""
-    guide.opening("Review", f"What the smaller model does to the **{study.cohort.test.told()}**, acting on a "
-                  f"risk of {review.act_at:.1%} or more.")  # fmt: skip
+    decides = f"acting on a risk of {review.act_at:.1%} or more"
+    if not review.is_binary:
+        decides = (
+            f"each put in the class of the largest risk; worth is counted at {review.act_at:.1%} or more"
+        )
+    guide.opening("Review", f"What the smaller model does to the **{study.cohort.test.told()}**, {decides}.")
     depth, floor = reading.ask(), study.floor
     limit_form.loosened(study)
     guide.warn_if_unknown(review.pruned_model)
